@@ -1,0 +1,93 @@
+"""Grounding text: true sentences about one picture, in random order, with the words that could not be known left unpaid.
+
+Names and places of things, where the gripper is and what it holds, what is left of what and by how much. That is what a
+general vision-language model knows of a table; nothing here tells what to do next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from radlite.base.data import View
+from radlite.tabletop.narrate import centimetres, jaws
+from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
+
+# a piece of text and whether it carries loss: the name that a sentence picks is chance, its place is not
+Piece = tuple[str, bool]
+
+
+def _box(view: View, i: int) -> list[Piece]:
+    return [(f" {view.names[i]}", False), (f" [{', '.join(map(str, view.boxes[i]))}].", True)]
+
+
+def _name(view: View, i: int) -> list[Piece]:
+    return [(f" At [{', '.join(map(str, view.boxes[i]))}] is the", False), (f" {view.names[i]}.", True)]
+
+
+def gripper_sentence(view: View) -> str:
+    """The same words as the chain's: 'The gripper [x, y] is open, 12 cm high.'"""
+    x, y = view.point_pixel
+    state = f"holds the {view.held}" if view.held else f"is {jaws(view.opening)}"
+    return f" The gripper [{x}, {y}] {state}, {int(round(view.point[2] * 100))} cm high."
+
+
+def _from_gripper(view: View, i: int) -> list[Piece]:
+    offset = np.subtract(view.grasps[i], view.point)
+    return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))}.", True)]
+
+
+def _way(view: View, i: int) -> list[Piece]:
+    """An offset and the way that closes it: the same lengths, 'below' becomes 'down'."""
+    offset = np.subtract(view.grasps[i], view.point)
+    return [*_from_gripper(view, i), (f" The way is {centimetres(offset)}.", True)]
+
+
+def _from_held(view: View, i: int) -> list[Piece]:
+    held = view.names.index(view.held)
+    foot = np.array([*view.grasps[held][:2], view.feet[held]])
+    offset = np.array(view.grasps[i]) - foot
+    return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
+
+
+def _between(view: View, i: int, j: int) -> list[Piece]:
+    offset = np.subtract(view.grasps[i], view.grasps[j])[:2]
+    return [(f" the {view.names[i]} from the {view.names[j]}", False), (f" is {centimetres(offset)}.", True)]
+
+
+def facts(view: View, rng: np.random.Generator, count: int) -> list[Piece]:
+    """`count` random true sentences about a picture, as pieces of text with their loss flags."""
+    sentences = {gripper_sentence(view): [(gripper_sentence(view), True)]}
+    for _ in range(4 * count):  # a sentence that is there already does not count
+        if len(sentences) >= count:
+            break
+        pieces = _sentence(view, rng)
+        sentences.setdefault("".join(text for text, _ in pieces), pieces)
+    order = list(sentences.values())
+    if rng.random() < 0.5:  # the gripper's sentence comes first only half of the time, so that no other leans on it
+        rng.shuffle(order)
+    return [piece for sentence in order for piece in sentence]
+
+
+def _sentence(view: View, rng: np.random.Generator) -> list[Piece]:
+    """One random sentence."""
+    n = len(view.names)
+    i, j = int(rng.integers(n)), int(rng.integers(1, n))
+    places = [k for k in range(n) if view.names[k] in PLACES]
+    kind = rng.choice(("box", "name", "from", "way", "between", "held"), p=(0.28, 0.10, 0.30, 0.14, 0.10, 0.08))
+    if kind == "held" and view.held and places:
+        return _from_held(view, int(rng.choice(places)))
+    if kind == "between":
+        return _between(view, i, (i + j) % n)
+    makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}
+    return makers[kind](view, i)
+
+
+def words() -> list[str]:
+    """All plain words of the facts and of the tabletop's language, for the tokenizer."""
+    text = " ".join([
+        "At is the from The gripper holds open half closed it way let go of",
+        *BASE_THINGS, *NEW_THINGS, *PLACES,
+        "put on in pick up move left right forward back reach grasp lift to let go rise above lower onto carry away hold",
+        "stop goal It must go jaws backward close gripper down release What action should the robot take to",
+    ])
+    return sorted(set(text.split()))

@@ -1,0 +1,223 @@
+"""From samples to a batch: prompt | reasoning | action, and which of these tokens carry loss.
+
+A robot sample ends `... ACTION:` + seven action tokens + end of sequence. A human sample ends with its reasoning: no
+action, no `ACTION:` tag and no end of sequence, so that it never teaches the policy to stop where it ought to act.
+Every token knows its role, so that losses can be told per field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from radlite.actions import ActionStats, encode
+from radlite.episodes import Sample
+from radlite.errors import RadliteError
+from radlite.reasoning import ACTION_TAG, FIELDS, Reasoning
+from radlite.vlm import VLM
+
+ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
+"""What a token is; `Batch.roles` holds indices into this tuple."""
+IGNORE = -100  # torch's label for "no loss here"
+
+
+@dataclass(frozen=True)
+class CollateConfig:
+    """How samples become loss.
+
+    Attributes:
+        action_weight: weight of the action's tokens (reasoning has 1); without it some 90 reasoning tokens drown seven.
+        reasoning_dropout: share of robot samples that go without any reasoning (prompt, then action).
+        field_dropout: probability with which each single field is left out.
+        mask_prompt: False also trains on the prompt, as ECoT's code does.
+        fields: fields that are taught; the others are left out of every chain.
+    """
+
+    action_weight: float = 4.0
+    reasoning_dropout: float = 0.0
+    field_dropout: float = 0.0
+    mask_prompt: bool = True
+    fields: tuple[str, ...] = FIELDS
+
+    def __post_init__(self) -> None:
+        for name in ("reasoning_dropout", "field_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
+        if not self.action_weight >= 0:
+            raise RadliteError("action_weight of at least 0", repr(self.action_weight), "1 weighs every token alike")
+
+
+@dataclass
+class Batch:
+    """Right-padded tensors of B sequences of up to T tokens.
+
+    input_ids, attention_mask, labels, roles: (B, T) int64; weights: (B, T) float32; pixel_values: as the family has them.
+    labels[b, t] is the token that position t itself holds, or -100 where it carries no loss (not shifted).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    weights: Tensor
+    roles: Tensor
+    pixel_values: Tensor
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass
+class _Row:
+    """One sequence while it grows."""
+
+    ids: list[int]
+    roles: list[int]
+    paid: list[bool]
+
+    def add(self, ids: list[int], role: str, paid: bool) -> None:
+        self.ids += ids
+        self.roles += [ROLES.index(role)] * len(ids)
+        self.paid += [paid] * len(ids)
+
+
+def field_texts(reasoning: Reasoning) -> list[tuple[str, str]]:
+    """(field, " TAG: content") for every field that is there, in order; joined they are " " + `to_text()`."""
+    text = reasoning.to_text()
+    return [(field, f" {text[start:end].strip()}") for field, (start, end) in reasoning.spans().items()]
+
+
+def drop(sample: Sample, config: CollateConfig, rng: np.random.Generator) -> Reasoning:
+    """The chain that this sample is taught with, after dropout. A human sample keeps its chain: it has nothing else."""
+    chain = sample.reasoning or Reasoning()
+    absent = [f for f in FIELDS if f not in config.fields]
+    whole = rng.random() < config.reasoning_dropout
+    single = rng.random(len(FIELDS)) < config.field_dropout
+    if whole and sample.action is not None:
+        return Reasoning()
+    return chain.without(*absent, *(f for f, gone in zip(FIELDS, single, strict=True) if gone))
+
+
+def encode_sample(sample: Sample, vlm: VLM, stats: ActionStats | None, config: CollateConfig, rng: np.random.Generator) -> _Row:
+    """One sequence: prompt, then the fields of the chain, then, for a robot, the action."""
+    row = _Row([], [], [])
+    prompt = vlm.prompt_ids(sample.instruction)
+    row.add(prompt, "prompt", not config.mask_prompt)
+    for i, token in enumerate(prompt):
+        if token == vlm.image_token_id:
+            row.roles[i], row.paid[i] = ROLES.index("image"), False
+    row.paid[0] = False  # nothing comes before the first token
+    for field, text in field_texts(drop(sample, config, rng)):
+        row.add(vlm.encode(text), field, True)
+    if sample.action is not None:
+        if stats is None:
+            raise RadliteError("action statistics for a batch with robot samples", "stats=None",
+                               "fit them with ActionStats.fit(robot.actions())")
+        row.add(vlm.encode(f" {ACTION_TAG}"), "action", True)
+        row.add(vlm.action_ids[torch.from_numpy(encode(sample.action, stats))].tolist(), "action", True)
+        row.add([vlm.eos_id], "eos", True)
+    return row
+
+
+def collate(samples: Sequence[Sample], vlm: VLM, stats: ActionStats | None, config: CollateConfig = CollateConfig(),
+            key: tuple[int, ...] = (0,)) -> Batch:
+    """Samples to a `Batch`.
+
+    Args:
+        samples: frames of robots and humans in any order.
+        vlm: whose tokenizer and image size to use.
+        stats: action percentiles of the robot data; may be None when no sample has an action.
+        config: weights and dropout.
+        key: seed of the dropout, for example (seed, step).
+
+    Raises:
+        RadliteError: no samples, an action where there are no statistics, or a NaN action.
+    """
+    if not samples:
+        raise RadliteError("at least one sample", "none", "check the mixture's sizes")
+    rng = np.random.default_rng(key)
+    rows = [encode_sample(s, vlm, stats, config, rng) for s in samples]
+    width = max(len(r.ids) for r in rows)
+
+    def padded(values: list[list], fill: float, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([v + [fill] * (width - len(v)) for v in values], dtype=dtype)
+
+    ids = padded([r.ids for r in rows], vlm.pad_id, torch.long)  # (B, T)
+    paid = padded([r.paid for r in rows], False, torch.bool)
+    roles = padded([r.roles for r in rows], ROLES.index("pad"), torch.long)
+    weights = torch.where(roles == ROLES.index("action"), config.action_weight, 1.0) * paid
+    return Batch(
+        input_ids=ids,
+        attention_mask=padded([[1] * len(r.ids) for r in rows], 0, torch.long),
+        labels=torch.where(paid & (weights > 0), ids, IGNORE),
+        weights=weights,
+        roles=roles,
+        pixel_values=vlm.pixel_values(np.stack([s.image for s in samples])),
+    )
+
+
+@dataclass
+class Loss:
+    """The RAD loss of one batch.
+
+    total: weighted mean over all tokens that carry loss (scalar, with gradient).
+    fields: field (or "action", "eos") -> {"loss", "accuracy", "tokens"} as floats, unweighted.
+    """
+
+    total: Tensor
+    fields: dict[str, dict[str, float]]
+
+
+def rad_loss(vlm: VLM, batch: Batch, detail: bool = True) -> Loss:
+    """Next-token loss at labelled positions only: one loss for both kinds of data (RAD section 3, ECoT's chain rule).
+
+    Logits are computed only where there is a label, which saves most of the memory of a large vocabulary.
+    """
+    hidden = vlm.forward(batch.input_ids, batch.attention_mask, batch.pixel_values)  # (B, T, D)
+    labels, roles = batch.labels[:, 1:], batch.roles[:, 1:]
+    paid = labels != IGNORE
+    if not paid.any():
+        raise RadliteError("at least one token that carries loss", "none in the batch", "check the samples' reasoning")
+    logits = vlm.lm_head(hidden[:, :-1][paid]).float()  # (N, V)
+    each = torch.nn.functional.cross_entropy(logits, labels[paid], reduction="none")
+    weights = batch.weights[:, 1:][paid]
+    total = (each * weights).sum() / weights.sum()
+    return Loss(total, _per_field(each, logits, labels[paid], roles[paid]) if detail else {})
+
+
+@torch.no_grad()
+def _per_field(each: Tensor, logits: Tensor, labels: Tensor, roles: Tensor) -> dict[str, dict[str, float]]:
+    right = (logits.argmax(-1) == labels).float()
+    table = {}
+    for index in roles.unique().tolist():
+        mine = roles == index
+        table[ROLES[index]] = {
+            "loss": each[mine].mean().item(), "accuracy": right[mine].mean().item(), "tokens": float(mine.sum()),
+        }
+    return table
+
+
+def explain_batch(batch: Batch, vlm: VLM, row: int = 0) -> str:
+    """A table of one sequence for reading: position, token, role, weight of its loss ("-" where there is none)."""
+    lines, images = [f"{'pos':>4}  {'token':<24}{'role':<16}loss"], 0
+    for t in range(int(batch.attention_mask[row].sum())):
+        role = ROLES[batch.roles[row, t]]
+        if role == "image":
+            images += 1
+            continue
+        if images:
+            lines.append(f"{'':>4}  {f'<image> x {images}':<24}{'image':<16}-")
+            images = 0
+        token = vlm.tokenizer.convert_ids_to_tokens(int(batch.input_ids[row, t]))
+        weight = f"{batch.weights[row, t]:g}" if batch.labels[row, t] != IGNORE else "-"
+        lines.append(f"{t:>4}  {token!r:<24}{role:<16}{weight}")
+    return "\n".join(lines)
+
+
+def without_actions(sample: Sample) -> Sample:
+    """The same frame as action-free data, for experiments that turn robot clips into videos."""
+    return replace(sample, action=None, embodiment="human")

@@ -1,0 +1,87 @@
+"""Which samples, in which order: robot and human frames at a chosen ratio.
+
+The order is a pure function of (seed, step): nothing is remembered, so resuming is arithmetic. The robot's order does not
+know the human side, so two policies that differ only in their human data draw the very same robot samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from radlite.episodes import EpisodeDataset, Sample
+from radlite.errors import RadliteError
+
+ROBOT, HUMAN = 0, 1  # numbers of the two streams in the seed
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, stream: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, epoch]).permutation(size)
+
+
+def draw(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:
+    """Positions start .. start+count-1 of an endless stream over `size` samples, shuffled anew in every epoch.
+
+    Every epoch shows every sample exactly once.
+
+    Returns:
+        int64 (count,) indices below `size`.
+    """
+    at = np.arange(start, start + count)
+    epochs = at // size
+    return np.array([_permutation(seed, stream, int(e), size)[p % size] for e, p in zip(epochs, at, strict=True)], np.int64)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Batches of robot samples with human samples on top.
+
+    Args:
+        robot: a dataset with actions.
+        human: a dataset without actions, or None for robot data only (the ECoT arm).
+        robot_per_batch: robot samples in every batch.
+        ratio: human samples per robot sample; a fraction is met on average, exactly over time.
+        seed: of the order.
+
+    Raises:
+        RadliteError: the robot side has no actions, the human side has, or a count makes no sense.
+    """
+
+    robot: EpisodeDataset
+    human: EpisodeDataset | None = None
+    robot_per_batch: int = 32
+    ratio: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.robot.embodiment != "robot":
+            raise RadliteError("a robot dataset with actions as `robot`", f"embodiment {self.robot.embodiment!r}",
+                               "pass human data as `human`: it teaches reasoning and has no actions to learn")
+        if self.human is not None and self.human.embodiment != "human":
+            raise RadliteError("an action-free human dataset as `human`", f"embodiment {self.human.embodiment!r}",
+                               "pass robot data as `robot`")
+        if self.robot_per_batch < 1 or not (math.isfinite(self.ratio) and self.ratio >= 0):
+            raise RadliteError("robot_per_batch >= 1 and a finite ratio >= 0",
+                               f"robot_per_batch={self.robot_per_batch}, ratio={self.ratio}", "choose for example 32 and 1.0")
+
+    def humans_before(self, step: int) -> int:
+        """Human samples drawn in all batches before `step`."""
+        return 0 if self.human is None else math.floor(step * self.robot_per_batch * self.ratio + 1e-9)
+
+    def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame indices of batch `step`: robot (robot_per_batch,) and human (varies with the ratio), int64."""
+        count = self.robot_per_batch
+        robot = draw(self.seed, ROBOT, step * count, count, self.robot.num_frames)
+        first, last = self.humans_before(step), self.humans_before(step + 1)
+        if last == first:
+            return robot, np.empty(0, np.int64)
+        return robot, draw(self.seed, HUMAN, first, last - first, self.human.num_frames)
+
+    def batch(self, step: int) -> list[Sample]:
+        """The samples of batch `step`, robot first."""
+        robot, human = self.indices(step)
+        return [self.robot.frame(int(i)) for i in robot] + [self.human.frame(int(i)) for i in human]

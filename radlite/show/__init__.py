@@ -1,0 +1,26 @@
+"""What people look at: overlays on pixels, videos, and the report.
+
+picture = draw_prediction(frame, prediction.reasoning, prediction.action)
+write_mp4("rollout.mp4", side_by_side(frames_a, frames_b, ("ECoT", "RAD")))
+write_report("runs/demo", results, curves, [("the same scene", "runs/demo/rollout.mp4")])
+"""
+
+from radlite.show.compose import side_by_side
+from radlite.show.html import escape
+from radlite.show.overlay import draw_prediction
+from radlite.show.panel import reasoning_panel
+from radlite.show.report import write_report
+from radlite.show.text import clean
+from radlite.show.video import read_images, read_video, write_mp4
+
+__all__ = [
+    "clean",
+    "draw_prediction",
+    "escape",
+    "read_images",
+    "read_video",
+    "reasoning_panel",
+    "side_by_side",
+    "write_mp4",
+    "write_report",
+]

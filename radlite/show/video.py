@@ -1,0 +1,203 @@
+"""Video files in and out, with nothing but pip wheels: the ffmpeg binary is the one inside `imageio-ffmpeg`.
+
+What is written is H.264 in yuv420p with the index at the front of the file, which every browser plays. What
+is read is decoded to plain `uint8` arrays. Files are checked before ffmpeg sees them, and ffmpeg may open
+only video containers from the local disk, never a playlist that points elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from radlite.errors import RadliteError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+# A text file is "video" to ffmpeg (its tty reader), and a playlist makes it open other files: so containers
+# by name.
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,ogg,flv,asf,h264,hevc,ivf"
+_READ_ERRORS = (OSError, RuntimeError, IndexError, AttributeError, ValueError, AssertionError)
+
+
+def as_frame(frame: object) -> np.ndarray:
+    """`frame` as uint8 (H, W, 3), or a RadliteError. Grey (H, W) and RGBA (H, W, 4) are not guessed at."""
+    array = np.asarray(frame)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise RadliteError(
+            "a frame of uint8 (height, width, 3)",
+            f"{array.dtype} {array.shape}",
+            "convert it first, e.g. np.asarray(Image.open(path).convert('RGB'))",
+        )
+    return array
+
+
+def write_mp4(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float = 5.0) -> Path:
+    """Write frames as an H.264 yuv420p mp4 (silent).
+
+    Args:
+        path: target file; replaced only once the new one is complete.
+        frames: uint8 (H, W, 3) arrays of one size (an array (T, H, W, 3), a list or a generator). Odd sizes
+            are padded by one row or column, which H.264 needs.
+        fps: frames per second, > 0.
+
+    Returns:
+        The path.
+
+    Raises:
+        RadliteError: no frames, frames of different size or type, bad fps, a folder that cannot be written.
+    """
+    target = Path(path)
+    if not np.isfinite(fps) or fps <= 0:
+        raise RadliteError("frames per second above 0", repr(fps), "pass fps=5.0, for instance")
+    stream = iter(frames)
+    first = next(stream, None)
+    if first is None:
+        raise RadliteError("at least one frame", "none", "check that the rollout or video is not empty")
+    part = _part_file(target)
+    try:
+        _encode(part, chain([first], stream), as_frame(first).shape, fps)
+        os.replace(part, target)
+    except OSError as error:
+        raise RadliteError(
+            "a complete video file", f"{target}: {error}", "check space and rights there"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _part_file(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(suffix=".part.mp4", dir=target.parent)
+        os.close(handle)
+        os.chmod(name, 0o644)  # mkstemp gives 0600, which a web server could not read
+    except OSError as error:
+        raise RadliteError(
+            "a folder that can be written", f"{target.parent}: {error}", "choose another folder"
+        ) from error
+    return Path(name)
+
+
+def _encode(part: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...], fps: float) -> None:
+    pad = ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0))
+    size = (shape[1] + shape[1] % 2, shape[0] + shape[0] % 2)
+    writer = imageio_ffmpeg.write_frames(
+        str(part),
+        size,
+        fps=float(fps),
+        codec="libx264",
+        pix_fmt_in="rgb24",
+        pix_fmt_out="yuv420p",
+        quality=None,
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+        output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart", "-threads", "2"],
+    )
+    writer.send(None)
+    try:
+        for frame in frames:
+            if as_frame(frame).shape != shape:
+                raise RadliteError(
+                    f"frames of one shape {shape}", f"one of {np.shape(frame)}", "resize them first"
+                )
+            writer.send(np.ascontiguousarray(np.pad(frame, pad, mode="edge")))
+    finally:
+        writer.close()
+
+
+def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[np.ndarray, float]:
+    """Decode a video file.
+
+    Args:
+        path: an mp4, mov, mkv, webm, avi, gif, ... on the local disk.
+        max_frames: stop after this many frames (None: all of them, in memory, H * W * 3 bytes each).
+
+    Returns:
+        (frames uint8 (T, H, W, 3) with rotation applied, frames per second as the file states it; 5.0 when it
+        does not).
+
+    Raises:
+        RadliteError: no such file, not a video, no frame in it, or a nonsensical max_frames.
+    """
+    source = _existing_file(path)
+    if max_frames is not None and max_frames < 1:
+        raise RadliteError(
+            "max_frames of at least 1, or None", repr(max_frames), "leave it out to read all frames"
+        )
+    options = ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
+    try:
+        reader = imageio_ffmpeg.read_frames(f"{source.resolve()}", pix_fmt="rgb24", input_params=options)
+        frames, fps = _decode(reader, max_frames)
+    except _READ_ERRORS as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise RadliteError(
+            "a video file", f"{source} ({reason[0][:200]})", "give an mp4, mov, mkv, webm, avi or gif"
+        ) from error
+    if not frames:
+        raise RadliteError("a video with frames", f"none in {source}", "check that the recording is complete")
+    return np.stack(frames), fps
+
+
+def _decode(reader, max_frames: int | None) -> tuple[list[np.ndarray], float]:
+    meta = next(reader)
+    width, height = meta["size"]
+    frames: list[np.ndarray] = []
+    try:
+        while max_frames is None or len(frames) < max_frames:
+            data = next(reader, None)
+            if data is None:
+                break
+            frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+    finally:
+        reader.close()
+    return frames, float(meta.get("fps") or 5.0)
+
+
+def read_images(source: str | os.PathLike | Sequence[str | os.PathLike]) -> list[np.ndarray]:
+    """Read pictures from a file, a list of files, or a folder (its image files sorted by name).
+
+    Returns:
+        A list of uint8 (H, W, 3); sizes may differ. Camera rotation (EXIF) is applied, transparency is
+        dropped.
+
+    Raises:
+        RadliteError: nothing there, or a file that is no picture.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        folder = Path(source)
+        paths = (
+            sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            if folder.is_dir()
+            else [folder]
+        )
+    else:
+        paths = [Path(p) for p in source]
+    if not paths:
+        raise RadliteError(
+            "at least one picture", f"none in {source}", f"give files ending in {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return [_read_image(path) for path in paths]
+
+
+def _read_image(path: Path) -> np.ndarray:
+    try:
+        with Image.open(_existing_file(path)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise RadliteError("a picture", f"{path} ({error})", "give a complete PNG or JPEG file") from error
+
+
+def _existing_file(path: str | os.PathLike) -> Path:
+    source = Path(path)
+    if not source.is_file():
+        found = "a folder" if source.is_dir() else "no such file"
+        raise RadliteError("a file", f"{found}: {source}", "check the path")
+    return source

@@ -1,0 +1,152 @@
+"""The chain of reasoning that is true at this moment, in ECoT's fields, read from the simulator.
+
+Distances are whole centimetres, pixels are even numbers of a 256 x 256 frame. Robot and hand are told in the same
+words, as in the paper: the midpoint of thumb and index stands for the gripper.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from radlite.actions import primitive
+from radlite.reasoning import FRAME_SIZE, Box, Reasoning
+from radlite.tabletop.camera import project
+from radlite.tabletop.expert import Expert, Intent
+from radlite.tabletop.things import PLACES, THINGS, Part
+from radlite.tabletop.world import World
+
+MOVE_THRESHOLD = 0.010  # metres in one step that earn a direction word; ECoT's 3 cm is for its 0.6 s window
+
+
+def pixel(point: np.ndarray) -> tuple[int, int]:
+    """World point (3,) to an even pixel of the frame, clipped to it."""
+    x, y = np.clip(np.round(project(point) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
+    return int(x), int(y)
+
+
+@lru_cache(maxsize=64)
+def _hull(name: str) -> np.ndarray:
+    """Points (n, 3) on the surface of a thing or place in its own frame: what its box is drawn around."""
+    parts = (THINGS.get(name) or PLACES[name]).parts
+    return np.concatenate([_part_points(p) for p in parts])
+
+
+def _part_points(part: Part) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], 1)
+    s = part.size
+    if part.kind == "box":
+        corners = np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+        points = corners * s
+    elif part.kind == "cylinder":
+        points = np.concatenate([ring * s[0] + (0, 0, h) for h in (-s[1], s[1])])
+    else:  # sphere, ellipsoid, capsule: parallels of a ball
+        radii = np.array(s if part.kind == "ellipsoid" else (s[0],) * 3)
+        polar = np.linspace(-np.pi / 2, np.pi / 2, 9)
+        ball = np.concatenate([ring * np.cos(p) + (0, 0, np.sin(p)) for p in polar]) * radii
+        points = ball if part.kind != "capsule" else np.concatenate([ball + (0, 0, h) for h in (-s[1], s[1])])
+    return points @ _euler(part.euler).T + part.at
+
+
+def _euler(degrees: tuple[float, float, float]) -> np.ndarray:
+    """MuJoCo's default euler sequence: intrinsic x, y, z."""
+    a, b, c = np.deg2rad(degrees)
+    rx = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    ry = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    rz = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    return rx @ ry @ rz
+
+
+def box_of(world: World, name: str) -> Box:
+    """The whole thing's box (also where something hides it), even pixels, clipped to the frame."""
+    body = world.data.body(name)
+    corners = project(_hull(name) @ body.xmat.reshape(3, 3).T + body.xpos)
+    low = np.clip(np.round(corners.min(0) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
+    high = np.clip(np.round(corners.max(0) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
+    return Box(name, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+
+
+def centimetres(offset: np.ndarray, words: tuple[str, str] = ("up", "down")) -> str:
+    """An offset (3,) or (2,) in metres as '6 cm left, 4 cm forward, 9 cm down'; a zero takes the first word of its pair."""
+    pairs = (("left", "right", 1), ("forward", "back", 0), (*words, 2))
+    said = []
+    for positive, negative, axis in pairs[: len(offset)]:
+        value = int(np.clip(np.round(offset[axis] * 100), -40, 40))
+        said.append(f"{abs(value)} cm {negative if value < 0 else positive}")
+    return ", ".join(said)
+
+
+def jaws(opening: float) -> str:
+    """The state of empty jaws in a word."""
+    return "open" if opening > 0.8 else "closed" if opening < 0.15 else "half open"
+
+
+def gripper_text(world: World, thing: str) -> str:
+    """'The gripper [x, y] is half open, 12 cm high': where, how wide, how high the grasp point is."""
+    x, y = pixel(world.point)
+    state = f"holds the {thing}" if world.held == thing else f"is {jaws(world.opening)}"
+    return f"The gripper [{x}, {y}] {state}, {int(round(world.point[2] * 100))} cm high"
+
+
+def offset_text(name: str, offset: np.ndarray) -> str:
+    """'the red can is 6 cm left, 4 cm forward, 9 cm below': seen from the gripper, metres in, centimetres out."""
+    return f"the {name} is {centimetres(offset, ('above', 'below'))}"
+
+
+def plan_text(expert: Expert) -> str:
+    """The plan of a task; a `move` names the pixel it goes to, so that the plan of the first frame is the memory."""
+    task = expert.task
+    if task.family == "pick":
+        return f"1. reach the {task.thing} 2. grasp it 3. lift it."
+    if task.family == "put":
+        goal = f"{PLACES[task.place].preposition} the {task.place}"
+    else:
+        x, y = pixel(np.array([*expert.goal, 0.0]))
+        goal = f"{task.direction} to [{x}, {y}]"
+    return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
+
+
+_SUBTASKS = {
+    "rise": "rise", "reach": "move above the {x}", "lower": "lower onto the {x}", "grasp": "grasp the {x}",
+    "lift": "lift the {x}", "carry": "carry the {x} {y}", "place": "lower the {x} {y}", "release": "let go of the {x}",
+    "retreat": "move away", "hold": "hold the {x} up", "stop": "stop",
+}
+
+
+def reason(expert: Expert, intent: Intent) -> Reasoning:
+    """The whole chain but the gripper's path, which only the frames to come can tell (see `with_paths`)."""
+    world, task = expert.world, expert.task
+    names = [task.thing] + ([task.place] if task.place else [])
+    towards = f"to the {task.place or 'goal'}"
+    action = expert.action(intent)
+    turn = {"grasp": -1.0, "release": 1.0}.get(intent.phase, 0.0)  # what the jaws are about to do, not how they are
+    move = primitive(np.array([*action[:3], 0, 0, 0, turn]), threshold=MOVE_THRESHOLD, max_norm=1.0)
+    side = "open" if action[6] > 0.5 else "closed"
+    return Reasoning(
+        task=f"{task.instruction}.",
+        plan=plan_text(expert),
+        bboxes=tuple(box_of(world, n) for n in names),
+        subtask_reason=f"{gripper_text(world, task.thing)}; {_seen_offset(expert, intent)}.",
+        subtask=f"{_SUBTASKS[intent.phase].format(x=task.thing, y=towards)}.",
+        move_reason=f"It must go {centimetres(intent.need)}, jaws {side}.",
+        move=move,
+    )
+
+
+def _seen_offset(expert: Expert, intent: Intent) -> str:
+    """Where the thing is from the gripper, or, with the thing in the grasp, where its goal is from the thing's foot."""
+    world, task = expert.world, expert.task
+    if not intent.holding or task.family == "pick":
+        return offset_text(task.thing, world.position(task.thing) - world.point)
+    goal, floor = expert.target()
+    foot = np.array([*world.position(task.thing)[:2], world.foot(task.thing)])
+    return f"{offset_text(task.place or 'goal', np.array([*goal, floor]) - foot)} it"
+
+
+def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5) -> list[Reasoning]:
+    """Adds GRIPPER POSITION: this frame's and the next four grasp points in pixels; the last one repeats (ECoT)."""
+    pixels = [pixel(p) for p in points]
+    last = len(pixels) - 1
+    return [c.replace(gripper=tuple(pixels[min(t + k, last)] for k in range(ahead))) for t, c in enumerate(chains)]

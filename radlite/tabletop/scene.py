@@ -1,0 +1,121 @@
+"""A scene is plain data: what stands where, the table's look, the light. Drawn from a seed, compiled to MuJoCo later.
+
+Frame: x forward (away from the camera, up in the picture), y left, z up; origin in the middle of the table (Bridge V2).
+Splits follow the paper's axes: the *new scene* axis has tables and lights of its own that nothing else is drawn from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from radlite.tabletop.things import BASE_THINGS, PLACES
+
+REACH_X, REACH_Y = 0.135, 0.170  # things are drawn inside this half-rectangle of the table, metres
+GAP_THING, GAP_PLACE = 0.088, 0.105  # least distance of two things, and of a thing and a place: open jaws pass between
+
+# table looks: pattern and base tint. The new-scene axis owns its own list; a test checks that nothing else draws from it
+HOME_TABLES = (
+    ("plain", (0.78, 0.76, 0.72)), ("wood", (0.72, 0.58, 0.42)), ("speckle", (0.66, 0.67, 0.69)),
+    ("plain", (0.58, 0.60, 0.60)), ("wood", (0.60, 0.46, 0.34)), ("speckle", (0.84, 0.82, 0.76)),
+)
+NEW_TABLES = (
+    ("checker", (0.22, 0.30, 0.42)), ("stripes", (0.40, 0.20, 0.24)), ("checker", (0.20, 0.36, 0.28)),
+)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where one thing or place stands: name, x and y in metres, yaw in radians."""
+
+    name: str
+    x: float
+    y: float
+    yaw: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the table and the light look like; `light` is the unit vector towards the lamp."""
+
+    pattern: str
+    tint: tuple[float, float, float]
+    light: tuple[float, float, float]
+    colour: tuple[float, float, float]
+    ambient: float
+    phase: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that makes one scene, and the gripper's start (x, y, z in metres)."""
+
+    things: tuple[Stand, ...]
+    places: tuple[Stand, ...]
+    look: Look
+    start: tuple[float, float, float]
+    new_scene: bool = False
+
+
+def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
+    """A random table and lamp; `new_scene` takes both from the reserved lists (other tables, a low coloured lamp)."""
+    tables = NEW_TABLES if new_scene else HOME_TABLES
+    pattern, base = tables[rng.integers(len(tables))]
+    tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)
+    azimuth = rng.uniform(-0.6, 0.6) + (math.pi * 0.75 if new_scene else math.pi * 0.25)
+    tilt = rng.uniform(0.55, 0.75) if new_scene else rng.uniform(0.25, 0.45)
+    light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
+    warm = rng.uniform(-0.06, 0.06)
+    colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else (1.12, 0.95, 0.72)
+    return Look(pattern, tint, light, colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
+
+
+def draw_stands(rng: np.random.Generator, things: list[str], places: list[str]) -> tuple[tuple[Stand, ...], tuple[Stand, ...]]:
+    """Random places and things that do not crowd each other; starts again when the last one finds no room."""
+    while True:
+        taken: list[tuple[float, float, bool]] = []
+        stands: list[Stand] = []
+        for name in [*places, *things]:
+            stand = _fit(rng, name, taken)
+            if stand is None:
+                break
+            taken.append((stand.x, stand.y, name in PLACES))
+            stands.append(stand)
+        else:
+            return tuple(stands[len(places):]), tuple(stands[: len(places)])
+
+
+def _fit(rng: np.random.Generator, name: str, taken: list[tuple[float, float, bool]]) -> Stand | None:
+    is_place = name in PLACES
+    shrink = 0.02 if is_place else 0.0
+    for _ in range(60):
+        x, y = rng.uniform(-REACH_X + shrink, REACH_X - shrink), rng.uniform(-REACH_Y + shrink, REACH_Y - shrink)
+        gaps = ((math.hypot(x - a, y - b), GAP_PLACE + 0.03 * (p and is_place) if p or is_place else GAP_THING) for a, b, p in taken)
+        if all(d >= g for d, g in gaps):
+            yaw = 0.0 if is_place else rng.uniform(-math.pi, math.pi)
+            return Stand(name, float(x), float(y), float(yaw))
+    return None
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    must: list[str],
+    places: list[str],
+    others: tuple[str, ...] = BASE_THINGS,
+    home: tuple[str, ...] = BASE_THINGS,
+    new_scene: bool = False,
+) -> Scene:
+    """A scene that holds the things in `must` and the `places`, and three or four other things out of `others`.
+
+    At least one of the other things is out of `home`, the robot's own objects, so that a task always has a wrong answer
+    that the robot knows well.
+    """
+    count = int(rng.integers(3, 5)) if len(places) < 2 else 3
+    extra = [str(rng.choice([n for n in home if n not in must]))]
+    pool = [n for n in others if n not in must and n not in extra]
+    extra += [str(n) for n in rng.choice(pool, size=count - 1, replace=False)]
+    things, spots = draw_stands(rng, [*must, *extra], places)
+    start = (float(rng.uniform(-0.12, 0.12)), float(rng.uniform(-0.15, 0.15)), float(rng.uniform(0.11, 0.18)))
+    return Scene(things, spots, draw_look(rng, new_scene), start, new_scene)

@@ -1,0 +1,356 @@
+"""The training loop: our own, on `accelerate`, short enough to read.
+
+Sample order and dropout are functions of (seed, step), so a resumed run goes on exactly where it stopped. Ctrl-C finishes
+the step, saves and returns. Progress goes to a plain JSONL file, one line every few steps, with loss and token accuracy
+per field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from radlite.actions import ActionStats
+from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
+from radlite.collate import Batch, CollateConfig, Loss, collate, rad_loss
+from radlite.episodes import Sample
+from radlite.errors import RadliteError
+from radlite.formats.staging import disk_errors
+from radlite.mixture import Mixture
+from radlite.vlm import VLM
+
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train with.
+
+    Attributes:
+        steps: optimiser steps.
+        rate: peak learning rate, after `warmup` steps, falling to 2% on a cosine.
+        lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
+        lora_alpha: LoRA's scale is lora_alpha / lora_rank.
+        clip: largest gradient norm.
+        seed: of LoRA's start and of dropout; the mixture has its own.
+        checkpoint_seconds: how often the state is saved.
+        log_every: steps between two lines of the log.
+        precision: "bf16" (autocast), "no", or None: bf16 where the processor has it.
+        collate: weights, dropout and fields of the loss.
+    """
+
+    steps: int = 400
+    rate: float = 2e-3
+    warmup: int = 20
+    lora_rank: int = 32
+    lora_alpha: int = 32
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    log_every: int = 10
+    precision: str | None = None
+    collate: CollateConfig = field(default_factory=CollateConfig)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.rate <= 0 or self.lora_rank < 0 or self.log_every < 1:
+            found = f"steps={self.steps}, rate={self.rate}, lora_rank={self.lora_rank}, log_every={self.log_every}"
+            raise RadliteError("steps >= 1, rate > 0, lora_rank >= 0, log_every >= 1", found, "correct the configuration")
+
+    @property
+    def method(self) -> str:
+        """"lora" or "full"."""
+        return "lora" if self.lora_rank else "full"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where the adapter is, how many steps it has seen, seconds of this call, and whether it was stopped early."""
+
+    adapter: Path
+    steps: int
+    seconds: float
+    interrupted: bool
+
+
+class Objective(nn.Module):
+    """The RAD loss as a module, so that accelerate can wrap it for one or many processes."""
+
+    def __init__(self, vlm: VLM) -> None:
+        super().__init__()
+        self.model = vlm.model
+        self._vlm = (vlm,)  # in a tuple: not a submodule
+
+    def forward(self, batch: Batch, detail: bool) -> tuple[Tensor, dict]:
+        loss: Loss = rad_loss(self._vlm[0], batch, detail)
+        return loss.total, loss.fields
+
+
+def attach_lora(vlm: VLM, config: TrainConfig) -> None:
+    """Puts LoRA into the model in place; its adapter also carries the rows of the action tokens and of new words."""
+    torch.manual_seed(config.seed)
+    lora = LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=vlm.lora_targets,
+        trainable_token_indices=vlm.lora_token_rows or None,
+    )  # fmt: skip
+    vlm.model = get_peft_model(vlm.model, lora)
+
+
+def trainable_state(vlm: VLM, config: TrainConfig) -> dict[str, Tensor]:
+    """The weights that training changes, by name, on the CPU."""
+    if config.method == "lora":
+        state = get_peft_model_state_dict(vlm.model, save_embedding_layers=False)
+    else:
+        tied = "lm_head"
+        state = {k: v for k, v in vlm.model.state_dict().items() if tied not in k}
+    return {k: v.detach().to("cpu").contiguous().clone() for k, v in state.items()}
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """Learning rate of a step: linear warm-up, cosine to 2%."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    return config.rate * warm * (0.02 + 0.98 * cosine)
+
+
+def train(vlm: VLM, mixture: Mixture, out: str | Path, config: TrainConfig = TrainConfig(), progress: bool = True,
+          stop_after: int | None = None) -> TrainResult:
+    """Trains `vlm` (changed in place) on a mixture; `out` gets `adapter/`, `checkpoint/` and `log.jsonl`.
+
+    Called again with the same arguments it resumes; a finished run returns at once.
+
+    Args:
+        vlm: a freshly loaded model.
+        mixture: what to draw.
+        out: folder of this run.
+        config: how to train.
+        progress: show a bar.
+        stop_after: stop, saved and resumable, after this many steps of this call.
+
+    Raises:
+        RadliteError: a loss that is not a finite number (names the samples), a checkpoint of another run, a full disk.
+    """
+    out, stats = Path(out), ActionStats.fit(mixture.robot.actions())
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    identity = run_identity(vlm, mixture, config)
+    if config.method == "lora":
+        attach_lora(vlm, config)
+    accelerator = Accelerator(mixed_precision=_precision(config, vlm), cpu=str(vlm.device) == "cpu")
+    params = [p for p in vlm.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(params, lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    step = _resume(out, vlm, config, optimizer, identity)
+    objective, optimizer = accelerator.prepare(Objective(vlm), optimizer)
+    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params)
+    last = config.steps if stop_after is None else min(config.steps, step + stop_after)
+    return run.loop(step, last, progress)
+
+
+def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
+    """What makes two runs the same run: base, data, order and configuration."""
+    settings = {k: v for k, v in asdict(config).items() if k not in ("checkpoint_seconds", "log_every")}
+    return json.loads(json.dumps({
+        "base": vlm.name, "base_sha256": vlm.sha256, "config": settings,
+        "robot": mixture.robot.sha256(), "human": mixture.human.sha256() if mixture.human else None,
+        "mixture": {"robot_per_batch": mixture.robot_per_batch, "ratio": mixture.ratio, "seed": mixture.seed},
+    }))  # fmt: skip
+
+
+@dataclass
+class _Run:
+    """One call of `train`, with all it needs at every step."""
+
+    out: Path
+    vlm: VLM
+    mixture: Mixture
+    config: TrainConfig
+    stats: ActionStats
+    identity: dict
+    accelerator: Accelerator
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+    params: list[Tensor]
+
+    def loop(self, step: int, last: int, progress: bool) -> TrainResult:
+        """Steps from `step` up to `last`, saving now and then, at the end, and when interrupted."""
+        began = saved = time.monotonic()
+        self.vlm.model.train()
+        log = _Log(self.out / LOG, step, self.config.log_every)
+        bar = tqdm(total=self.config.steps, initial=step, desc=self.out.name, unit="step", disable=not progress, leave=False)
+        with _interrupt() as stop, bar:
+            while step < last and not stop.is_set():
+                samples = self.mixture.batch(step)
+                loss, fields = self.step(step, samples, detail=(step + 1) % self.config.log_every == 0)
+                step += 1
+                bar.update()
+                log.add(step, loss, fields, rate_at(step - 1, self.config), len(samples))
+                if time.monotonic() - saved > self.config.checkpoint_seconds:
+                    self.save(step)
+                    saved = time.monotonic()
+            interrupted = stop.is_set()
+        self.save(step)
+        self.vlm.model.eval()
+        return TrainResult(self.out / "adapter", step, time.monotonic() - began, interrupted)
+
+    def step(self, step: int, samples: list[Sample], detail: bool) -> tuple[float, dict]:
+        """One optimiser step; nothing is changed when the loss is not finite."""
+        mine = samples[self.accelerator.process_index :: self.accelerator.num_processes]
+        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(self.vlm.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_at(step, self.config)
+        with self.accelerator.autocast():
+            loss, fields = self.objective(batch, detail)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
+        if not (torch.isfinite(loss) and torch.isfinite(torch.as_tensor(norm))):
+            self.optimizer.zero_grad()
+            who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in mine[:6])
+            raise RadliteError("a finite loss", f"loss {loss.item()}, gradient norm {float(norm)} at step {step} on {who}",
+                               "look at these samples, or lower the learning rate; the last checkpoint is intact")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.item(), fields
+
+    def save(self, step: int) -> None:
+        """The adapter for use and the checkpoint for going on, each swapped in whole."""
+        if not self.accelerator.is_main_process:
+            return
+        state = trainable_state(self.vlm, self.config)
+        write_adapter(self.out / "adapter", self.vlm, self.config, self.stats, state, {**self.identity, "steps_done": step})
+        moments = {f"moment/{i}/{k}": torch.as_tensor(v).cpu().contiguous()
+                   for i, entry in self.optimizer.state_dict()["state"].items() for k, v in entry.items()}
+
+        def fill(folder: Path) -> None:
+            save_file({f"weight/{k}": v for k, v in state.items()} | moments, folder / TENSORS)
+            (folder / STATE).write_text(json.dumps({"step": step, "identity": self.identity}))
+
+        write_folder(self.out / "checkpoint", fill)
+
+
+def write_adapter(folder: Path, vlm: VLM, config: TrainConfig, stats: ActionStats, state: dict[str, Tensor], made: dict) -> None:
+    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics."""
+    about = {"format": 1, "base": vlm.name, "base_sha256": vlm.sha256, "method": config.method,
+             "stats": stats.to_dict(), "train": made}
+
+    def fill(target: Path) -> None:
+        if config.method == "lora":
+            peft_config = vlm.model.peft_config["default"]
+            plain = {**peft_config.to_dict(), "base_model_name_or_path": vlm.name, "inference_mode": True}
+            (target / "adapter_config.json").write_text(json.dumps(_plain(plain), indent=1, sort_keys=True))
+        save_file(state, target / ("adapter_model.safetensors" if config.method == "lora" else "model.safetensors"))
+        (target / STATE).write_text(json.dumps(about, indent=1))
+
+    write_folder(folder, fill)
+
+
+def _plain(value):
+    """JSON-able copy of peft's configuration (it holds sets and enums)."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, set | list | tuple):
+        items = [_plain(v) for v in value]
+        return sorted(items) if isinstance(value, set) else items
+    return getattr(value, "value", value)
+
+
+def _precision(config: TrainConfig, vlm: VLM) -> str:
+    if config.precision is not None:
+        return config.precision
+    if str(vlm.device) == "cpu":
+        has_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return "bf16" if has_bf16 else "no"
+    return "bf16" if str(vlm.device).startswith("cuda") and torch.cuda.is_bf16_supported() else "no"
+
+
+def _resume(out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, identity: dict) -> int:
+    """Loads the checkpoint in `out`, if there is one, and returns the step to go on from."""
+    folder = out / "checkpoint"
+    if not folder.exists():
+        return 0
+    verify_folder(folder)
+    about = read_json(folder / STATE, "a checkpoint")
+    if about.get("identity") != identity:
+        changed = sorted(k for k in identity if about.get("identity", {}).get(k) != identity[k])
+        raise RadliteError("a checkpoint of this very run", f"one with another {', '.join(changed)} in {folder}",
+                           "choose another output folder, or delete this one to start again")
+    state = read_tensors(folder / TENSORS)
+    weights = {k.removeprefix("weight/"): v for k, v in state.items() if k.startswith("weight/")}
+    if config.method == "lora":
+        set_peft_model_state_dict(vlm.model, weights)
+    else:
+        vlm.model.load_state_dict(weights, strict=False)
+    moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in state.items():
+        if key.startswith("moment/"):
+            _, index, name = key.split("/")
+            moments[int(index)][name] = value
+    optimizer.load_state_dict({"state": dict(moments), "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(about["step"])
+
+
+class _Log:
+    """JSONL lines {"step", "loss", "lr", "samples_per_s", "fields": {field: {"loss", "accuracy", "tokens"}}}."""
+
+    def __init__(self, path: Path, step: int, every: int) -> None:
+        self.path, self.every = path, every
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        with disk_errors(path):
+            temp = path.with_suffix(".partial")
+            temp.write_text("".join(f"{line}\n" for line in kept))
+            os.replace(temp, path)
+        self._losses: list[float] = []
+        self._samples, self._since = 0, time.monotonic()
+
+    def add(self, step: int, loss: float, fields: dict, rate: float, samples: int) -> None:
+        self._losses.append(loss)
+        self._samples += samples
+        if step % self.every:
+            return
+        now = time.monotonic()
+        row = {"step": step, "loss": sum(self._losses) / len(self._losses), "lr": rate,
+               "samples_per_s": round(self._samples / max(1e-9, now - self._since), 2), "fields": fields}
+        with disk_errors(self.path), self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self._losses, self._samples, self._since = [], 0, now
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of a log; a last one that was cut off is dropped."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+
+
+def read_log(path: str | Path) -> list[dict]:
+    """The rows of a `log.jsonl`, oldest first."""
+    return [json.loads(line) for line in _lines(Path(path))]
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event instead of tearing a step apart; outside the main thread nothing is caught."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    old = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
