@@ -6,7 +6,7 @@ general vision-language model knows of a table; nothing here tells what to do ne
 
 from __future__ import annotations
 
-import numpy as np
+from random import Random
 
 from radlite.base.data import View
 from radlite.tabletop.narrate import centimetres, jaws
@@ -14,6 +14,12 @@ from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 
 # a piece of text and whether it carries loss: the name that a sentence picks is chance, its place is not
 Piece = tuple[str, bool]
+
+KINDS, SHARES = ("box", "name", "from", "way", "between", "held"), (28, 10, 30, 14, 10, 8)
+
+
+def _minus(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(x - y for x, y in zip(a, b, strict=True))
 
 
 def _box(view: View, i: int) -> list[Piece]:
@@ -32,29 +38,28 @@ def gripper_sentence(view: View) -> str:
 
 
 def _from_gripper(view: View, i: int) -> list[Piece]:
-    offset = np.subtract(view.grasps[i], view.point)
+    offset = _minus(view.grasps[i], view.point)
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))}.", True)]
 
 
 def _way(view: View, i: int) -> list[Piece]:
     """An offset and the way that closes it: the same lengths, 'below' becomes 'down'."""
-    offset = np.subtract(view.grasps[i], view.point)
+    offset = _minus(view.grasps[i], view.point)
     return [*_from_gripper(view, i), (f" The way is {centimetres(offset)}.", True)]
 
 
 def _from_held(view: View, i: int) -> list[Piece]:
     held = view.names.index(view.held)
-    foot = np.array([*view.grasps[held][:2], view.feet[held]])
-    offset = np.array(view.grasps[i]) - foot
+    offset = _minus(view.grasps[i], (*view.grasps[held][:2], view.feet[held]))
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
 
 
 def _between(view: View, i: int, j: int) -> list[Piece]:
-    offset = np.subtract(view.grasps[i], view.grasps[j])[:2]
+    offset = _minus(view.grasps[i], view.grasps[j])[:2]
     return [(f" the {view.names[i]} from the {view.names[j]}", False), (f" is {centimetres(offset)}.", True)]
 
 
-def facts(view: View, rng: np.random.Generator, count: int) -> list[Piece]:
+def facts(view: View, rng: Random, count: int) -> list[Piece]:
     """`count` random true sentences about a picture, as pieces of text with their loss flags."""
     sentences = {gripper_sentence(view): [(gripper_sentence(view), True)]}
     for _ in range(4 * count):  # a sentence that is there already does not count
@@ -68,14 +73,14 @@ def facts(view: View, rng: np.random.Generator, count: int) -> list[Piece]:
     return [piece for sentence in order for piece in sentence]
 
 
-def _sentence(view: View, rng: np.random.Generator) -> list[Piece]:
+def _sentence(view: View, rng: Random) -> list[Piece]:
     """One random sentence."""
     n = len(view.names)
-    i, j = int(rng.integers(n)), int(rng.integers(1, n))
+    i, j = rng.randrange(n), rng.randrange(1, n)
     places = [k for k in range(n) if view.names[k] in PLACES]
-    kind = rng.choice(("box", "name", "from", "way", "between", "held"), p=(0.28, 0.10, 0.30, 0.14, 0.10, 0.08))
+    kind = rng.choices(KINDS, SHARES)[0]
     if kind == "held" and view.held and places:
-        return _from_held(view, int(rng.choice(places)))
+        return _from_held(view, rng.choice(places))
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}

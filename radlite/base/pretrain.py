@@ -13,15 +13,16 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from radlite.base.data import CLASSES, View, make_pictures, read_views
+from radlite.base.data import CLASSES, GRID, View, make_pictures, read_views
 from radlite.base.facts import facts, words
-from radlite.tiny import build_model, build_tokenizer, number_tokens
+from radlite.tiny import IMAGE_SIZE, IMAGE_TOKENS, PATCH, build_model, build_tokenizer, number_tokens
 
 HELD_OUT = 512  # last pictures, never trained on
 CM_PER_UNIT, PIXELS_PER_UNIT = 40.0, 128.0
@@ -47,7 +48,7 @@ class Pictures:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.images = np.load(folder / "images.npy", mmap_mode="r")
-        self.patches = np.load(folder / "patches.npy", mmap_mode="r")
+        self.patches = coarser(np.load(folder / "patches.npy", mmap_mode="r"))
         self.views = read_views(folder / "views.jsonl")
         self.seed, self.train = seed, len(self.views) - HELD_OUT
 
@@ -66,6 +67,24 @@ class Pictures:
         return x[:, None].clamp(-1, 1)
 
 
+def coarser(cells: np.ndarray, side: int = IMAGE_SIZE // PATCH) -> np.ndarray:
+    """Classes of (N, 16 * 16) cells for (N, side * side) patches: the commonest by area, the bare table counting less."""
+    fine = np.stack([np.arange(GRID * side) // side] * 2)
+    result = np.empty((len(cells), side * side), np.uint8)
+    for start in range(0, len(cells), 1000):
+        part = np.asarray(cells[start : start + 1000]).reshape(-1, GRID, GRID)
+        area = np.zeros((len(part), side, side, len(CLASSES)), np.float32)
+        for row in range(side):
+            for column in range(side):
+                rows, columns = fine[0][row * GRID : (row + 1) * GRID], fine[1][column * GRID : (column + 1) * GRID]
+                for r, share in zip(*np.unique(rows, return_counts=True), strict=True):
+                    for c, width in zip(*np.unique(columns, return_counts=True), strict=True):
+                        area[np.arange(len(part)), row, column, part[:, r, c]] += share * width
+        area[..., 0] *= 0.5
+        result[start : start + 1000] = area.argmax(-1).reshape(len(part), -1)
+    return result
+
+
 class Wording:
     """Turns views into token batches."""
 
@@ -75,7 +94,8 @@ class Wording:
 
     def rows(self, views: list[View], rng: np.random.Generator, count: int) -> list[tuple[list[int], list[bool]]]:
         """Token ids and loss flags of random facts about each view."""
-        pieces = [facts(v, rng, count) for v in views]
+        words = Random(int(rng.integers(1 << 62)))
+        pieces = [facts(v, words, count) for v in views]
         flat = [text for row in pieces for text, _ in row]
         ids = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"])
         rows = []
@@ -91,7 +111,7 @@ class Wording:
     def batch(self, views: list[View], rng: np.random.Generator, count: int) -> dict[str, Tensor]:
         """input_ids, attention_mask and labels (-100 where unpaid), right padded: (B, T)."""
         rows = self.rows(views, rng, count)
-        head = [self.tokenizer.bos_token_id, *[self.image_id] * 64]
+        head = [self.tokenizer.bos_token_id, *[self.image_id] * IMAGE_TOKENS]
         width = len(head) + max(len(r[0]) for r in rows)
         ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
@@ -105,16 +125,16 @@ class Wording:
 
 
 def vision_hidden(model, pixels: Tensor) -> Tensor:
-    """Output of the vision tower before the connector, (B, 256, width)."""
+    """Output of the vision tower before the connector, (B, 144, width)."""
     b = pixels.shape[0]
     return model.model.vision_model(pixels.reshape(b, *pixels.shape[-3:])).last_hidden_state
 
 
 def text_loss(model, batch: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Next-token loss at paid positions given vision hidden states; returns loss, logits (N, V) and labels (N,)."""
-    images = model.model.connector(hidden)  # (B, 64, D)
+    images = model.model.connector(hidden)  # (B, 36, D)
     embeds = model.get_input_embeddings()(batch["input_ids"])
-    embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 65:]], 1)
+    embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
     out = model.model.text_model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
     labels = batch["labels"][:, 1:]
     paid = labels != -100
@@ -178,6 +198,8 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     pictures = Pictures(out / "pictures", config.seed)
     tokenizer = build_tokenizer(words())
     model = build_model(tokenizer, config.seed)
+    model.set_attn_implementation("eager")  # on a CPU half the time of sdpa at this size
+    model.train()
     head = nn.Linear(model.config.vision_config.hidden_size, len(CLASSES))
     wording, meter = Wording(tokenizer), Meter(tokenizer)
     params = [*model.parameters(), *head.parameters()]

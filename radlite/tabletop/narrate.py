@@ -6,6 +6,7 @@ words, as in the paper: the midpoint of thumb and index stands for the gripper.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -68,12 +69,12 @@ def box_of(world: World, name: str) -> Box:
     return Box(name, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
 
 
-def centimetres(offset: np.ndarray, words: tuple[str, str] = ("up", "down")) -> str:
+def centimetres(offset: Sequence[float], words: tuple[str, str] = ("up", "down")) -> str:
     """An offset (3,) or (2,) in metres as '6 cm left, 4 cm forward, 9 cm down'; a zero takes the first word of its pair."""
     pairs = (("left", "right", 1), ("forward", "back", 0), (*words, 2))
     said = []
     for positive, negative, axis in pairs[: len(offset)]:
-        value = int(np.clip(np.round(offset[axis] * 100), -40, 40))
+        value = max(-40, min(40, round(float(offset[axis]) * 100)))
         said.append(f"{abs(value)} cm {negative if value < 0 else positive}")
     return ", ".join(said)
 

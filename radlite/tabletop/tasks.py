@@ -80,21 +80,22 @@ def draw_task(rng: np.random.Generator, axis: str | None = None, family: str | N
     return Task("move", thing, direction=str(rng.choice(tuple(DIRECTIONS))))
 
 
-def draw_task_scene(rng: np.random.Generator, task: Task, axis: str | None = None) -> Scene:
+def draw_task_scene(rng: np.random.Generator, task: Task, axis: str | None = None) -> Scene | None:
     """A scene for this task: its thing and place, distractors, one more place half of the time.
 
     The rule is the same for every arm; it looks at the task and the axis only. A `move` scene is drawn until the way
-    of the thing is free.
+    of the thing is free; None when fifty draws found no such scene.
     """
     new_scene = axis == "new_scene"
     others = BASE_THINGS + NEW_THINGS if axis == "new_object" else BASE_THINGS
-    while True:
+    for _ in range(50):
         places = [task.place] if task.place else []
         if rng.random() < (0.5 if places else 0.7):
             places.append(str(rng.choice([p for p in PLACES if p not in places])))
         scene = draw_scene(rng, [task.thing], places, others, BASE_THINGS, new_scene)
         if task.family != "move" or _way_is_free(scene, task):
             return scene
+    return None
 
 
 def goal_of_move(scene: Scene, task: Task) -> tuple[float, float]:

@@ -1,0 +1,35 @@
+"""radlite: Reasoning through Action-free Data (RAD), small enough to teach.
+
+Names are loaded when they are first used, so that `import radlite` and the simulator's worker processes stay light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "RadliteError": "errors", "Reasoning": "reasoning", "Box": "reasoning", "FIELDS": "reasoning",
+    "ActionStats": "actions", "primitive": "actions", "primitives": "actions",
+    "Episode": "episodes", "EpisodeDataset": "episodes", "Sample": "episodes", "write_dataset": "episodes",
+    "Mixture": "mixture", "CollateConfig": "collate", "explain_batch": "collate", "rad_loss": "collate",
+    "TrainConfig": "train", "read_log": "train",
+    "Policy": "policy", "Prediction": "policy", "load_policy": "policy", "load_vlm": "vlm",
+    "rollout": "evaluate", "reasoning_accuracy": "evaluate", "wilson": "stats",
+    "TabletopEnv": "tabletop.env", "collect": "tabletop.collect", "doctor": "health",
+    "draw_prediction": "show", "write_report": "show", "write_mp4": "show", "read_video": "show",
+}  # fmt: skip
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'radlite' has no attribute {name!r}")
+    return getattr(import_module(f"radlite.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

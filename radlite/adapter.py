@@ -1,0 +1,61 @@
+"""Putting a trained adapter into a base: only its own base, only whole files, only safetensors."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+
+from radlite.actions import ActionStats
+from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder
+from radlite.errors import RadliteError
+from radlite.vlm import VLM
+
+SHIPPED = ("rad", "ecot")
+
+
+def adapter_folder(adapter: str | Path) -> Path:
+    """The folder of a shipped adapter ("rad", "ecot"), of an adapter, or of a run that holds one."""
+    if str(adapter) in SHIPPED:
+        return Path(str(resources.files("radlite"))) / "weights" / str(adapter)
+    folder = Path(adapter)
+    inner = folder / "adapter"
+    folder = inner if (inner / STATE).exists() else folder
+    if not (folder / STATE).exists():
+        raise RadliteError(f"an adapter: one of {', '.join(SHIPPED)}, or a folder with {STATE}", str(adapter),
+                           "train one with `radlite train`, or check the path")
+    return folder
+
+
+def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
+    """Loads an adapter into `vlm` in place and returns its action statistics.
+
+    Raises:
+        RadliteError: no adapter there, one of another base, or a damaged file; the model is unchanged then.
+    """
+    folder = adapter_folder(adapter)
+    verify_folder(folder)
+    about = read_json(folder / STATE, "an adapter")
+    _check_base(vlm, about, folder)
+    stats = ActionStats.from_dict(about.get("stats"))
+    if about.get("method") == "full":
+        vlm.model.load_state_dict(read_tensors(folder / "model.safetensors"), strict=False)
+        return stats
+    weights = read_tensors(folder / "adapter_model.safetensors")
+    settings = read_json(folder / "adapter_config.json", "an adapter")
+    vlm.model = get_peft_model(vlm.model, LoraConfig.from_peft_type(**settings))
+    result = set_peft_model_state_dict(vlm.model, weights)
+    if result.unexpected_keys:
+        raise RadliteError("weights that fit the base", f"{result.unexpected_keys[0]} in {folder}", "train the adapter again")
+    return stats
+
+
+def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
+    wanted = (about.get("base"), about.get("base_sha256"))
+    if wanted != (vlm.name, vlm.sha256):
+        raise RadliteError(
+            f"an adapter trained on {vlm.name} ({vlm.sha256[:12]})",
+            f"one for {wanted[0]} ({str(wanted[1])[:12]}) in {folder}",
+            "load the base that it was trained on, or train it again on this one",
+        )

@@ -1,0 +1,82 @@
+"""Writing token by token: a decoder with a key-value cache that never moves what it holds.
+
+`transformers` grows its cache by copying all of it for every token. Here the buffers have their final
+length from the start.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicLayer
+
+from radlite.errors import RadliteError
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer in buffers of their final length: a new token copies only itself."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+        b, heads, _, d = key_states.shape
+        self._buffers = [x.new_empty(b, heads, self._room, d) for x in (key_states, value_states)]
+        self.keys, self.values = (x[:, :, :0] for x in self._buffers)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        """Writes (B, heads, T, d) behind what is there; returns views of all of it."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:end] = new
+        self.keys, self.values = (x[:, :, :end] for x in self._buffers)
+        return self.keys, self.values
+
+
+class Decoder:
+    """Writes one token a row at a time against a key-value cache.
+
+    `start()` gives the hidden state (B, D) after the prompt, `step(ids (B,))` the one after that token.
+
+    Args:
+        text_model: a `transformers` decoder without its output layer.
+        embeds: (B, T, D), left-padded prompts, pictures included.
+        attention_mask: (B, T), 1 for tokens and 0 for padding.
+        length: tokens that there will be at most, prompt included.
+    """
+
+    def __init__(self, text_model: nn.Module, embeds: Tensor, attention_mask: Tensor, length: int) -> None:
+        self._model, self._embeds, self._length = text_model, embeds, length
+        b, self._used = attention_mask.shape
+        self._mask = torch.cat([attention_mask, attention_mask.new_ones(b, length - self._used)], 1)
+        layers = text_model.config.num_hidden_layers
+        self._cache = Cache(layers=[_RoomyLayer(length) for _ in range(layers)])
+
+    def start(self) -> Tensor:
+        """Reads the prompts; call it once."""
+        mask = self._mask[:, : self._used]
+        return self._run(self._embeds, (mask.cumsum(1) - 1).clamp(min=0))
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Reads one more token a row, ids (B,)."""
+        if self._used == self._length:
+            raise RadliteError(
+                f"at most {self._length} tokens", "one more", "ask for more room in VLM.decoder"
+            )
+        self._used += 1
+        return self._run(
+            self._model.get_input_embeddings()(tokens[:, None]),
+            self._mask[:, : self._used].sum(1, keepdim=True) - 1,
+        )
+
+    def _run(self, embeds: Tensor, positions: Tensor) -> Tensor:
+        out = self._model(
+            inputs_embeds=embeds, attention_mask=self._mask[:, : self._used], position_ids=positions,
+            past_key_values=self._cache, use_cache=True,
+        )  # fmt: skip
+        return out.last_hidden_state[:, -1]

@@ -1,0 +1,296 @@
+"""The whole path in one command: collect, train two arms, let them act, tell what came out.
+
+ECoT learns from robot demonstrations. RAD learns from the same robot samples in the same order, with action-free human
+clips on top. Both act in the same scenes. The demo only calls the stages that are commands and functions of their own;
+a stage that is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import radlite
+from radlite.checkpoint import read_json
+from radlite.collate import CollateConfig
+from radlite.episodes import EpisodeDataset
+from radlite.errors import RadliteError
+from radlite.evaluate import (
+    Outcome, PolicyAgent, RandomAgent, StillAgent, another_instruction, reasoning_accuracy, rollout, summarise,
+)  # fmt: skip
+from radlite.formats.staging import disk_errors
+from radlite.mixture import Mixture
+from radlite.policy import load_policy
+from radlite.show import draw_prediction, side_by_side, write_mp4, write_report
+from radlite.tabletop.collect import collect
+from radlite.tabletop.env import Trial, trials
+from radlite.tabletop.tasks import AXES
+from radlite.train import TrainConfig, read_log, train
+from radlite.vlm import load_vlm
+
+ARMS = ("ecot", "rad")
+TITLES = {"ecot": "ECoT: robot demonstrations only", "rad": "RAD: the same, plus human clips without actions"}
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes of the demo.
+
+    Attributes:
+        robot_episodes, human_episodes: demonstrations; the human ones are spread evenly over the paper's three axes.
+        steps: optimiser steps of every arm.
+        robot_per_batch: robot samples a step, the same for both arms.
+        ratio: human samples per robot sample in the RAD arm.
+        human_only_trials: trials on tasks seen only in human hands, a third for each axis.
+        robot_trials: trials on the robot's own tasks.
+        control_trials: trials of each control.
+        seed: of everything.
+        base: which model.
+        matched: also train ECoT on as many samples as RAD sees in all.
+    """
+
+    robot_episodes: int = 400
+    human_episodes: int = 420
+    steps: int = 220
+    robot_per_batch: int = 24
+    ratio: float = 1.0
+    human_only_trials: int = 120
+    robot_trials: int = 60
+    control_trials: int = 60
+    seed: int = 0
+    base: str = "radlite-tiny"
+    matched: bool = True
+
+
+SMOKE = DemoConfig(8, 9, 3, 4, 1.0, 3, 2, 3, matched=False)
+"""The same path in seconds, for tests: its figures mean nothing."""
+
+
+class Stages:
+    """Remembers what is finished, what it gave, and how long it took: one JSON file a stage, written when it is done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, name: str, key: dict, work: Callable[[], dict]) -> dict:
+        """The result of `work()`, or the stored one when the stage was finished with the same `key`."""
+        path = self.folder / f"{name}.json"
+        key = json.loads(json.dumps(key))
+        if path.exists():
+            stored = read_json(path, "a finished stage")
+            if stored.get("key") == key:
+                return stored
+        began = time.monotonic()
+        stored = {"key": key, "result": work(), "seconds": round(time.monotonic() - began, 1)}
+        with disk_errors(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temp = path.with_suffix(".partial")
+            temp.write_text(json.dumps(stored, indent=1))
+            os.replace(temp, path)
+        return stored
+
+
+def demo(out: str | Path = "runs/demo", config: DemoConfig = DemoConfig(), fresh: bool = False, progress: bool = True) -> dict:
+    """Runs the demo and writes `results.json`, `report.html`, `rollout.mp4`, the datasets and the adapters into `out`.
+
+    Args:
+        out: folder; finished stages in it are reused.
+        config: sizes.
+        fresh: do every stage again, in a folder that was made by the demo.
+        progress: show bars and one line a stage.
+
+    Returns:
+        What `results.json` holds.
+    """
+    out = Path(out)
+    if fresh:
+        _clear(out)
+    run = _Demo(out, config, progress)
+    return run.all()
+
+
+def _clear(out: Path) -> None:
+    """Removes what a demo made, and nothing else."""
+    import shutil
+
+    if out.exists() and not (out / "stages").is_dir() and any(out.iterdir()):
+        raise RadliteError(f"a demo's folder at {out}", "other files", "choose another --out: --fresh deletes only what it made")
+    for name in ("stages", "datasets", "ecot", "rad", "ecot_matched", "clips"):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+class _Demo:
+    """One run: the folder, the sizes, and the stages in order."""
+
+    def __init__(self, out: Path, config: DemoConfig, progress: bool) -> None:
+        self.out, self.config, self.progress = out, config, progress
+        self.stages = Stages(out / "stages")
+
+    def say(self, text: str) -> None:
+        if self.progress:
+            print(text, flush=True)
+
+    def all(self) -> dict:
+        c = self.config
+        arms = [*ARMS, *(["ecot_matched"] if c.matched else [])]
+        self.say(f"1/4 collecting {c.robot_episodes} robot and {c.human_episodes} human demonstrations")
+        data = self.stages.run("collect", self._key("robot_episodes", "human_episodes"), self._collect)
+        training = {}
+        for i, arm in enumerate(arms):
+            self.say(f"2/4 training {arm} ({i + 1} of {len(arms)}), {c.steps} steps")
+            training[arm] = self.stages.run(f"train_{arm}", self._train_key(data), lambda arm=arm: self._train(arm))
+        self.say("3/4 acting: robot tasks, human-only tasks, controls")
+        acting = {arm: self.stages.run(f"act_{arm}", self._act_key(arm), lambda arm=arm: self._act(arm)) for arm in arms}
+        controls = self.stages.run("controls", self._act_key("rad"), self._controls)
+        results = self._results(data, training, acting, controls)
+        self.say("4/4 writing the report")
+        report(self.out)
+        return results
+
+    # -- keys: what a stage depends on ---------------------------------------------------------------------------------
+    def _key(self, *names: str) -> dict:
+        return {k: v for k, v in asdict(self.config).items() if k in (*names, "seed")}
+
+    def _train_key(self, data: dict) -> dict:
+        return self._key("steps", "robot_per_batch", "ratio", "base") | {"data": data["result"], "base_sha": self._base_sha()}
+
+    def _act_key(self, arm: str) -> dict:
+        manifest = (self.out / arm / "adapter" / "manifest.json").read_text()
+        return self._key("human_only_trials", "robot_trials", "control_trials") | {"adapter": manifest}
+
+    def _base_sha(self) -> str:
+        if not hasattr(self, "_sha"):
+            self._sha = load_vlm(self.config.base).sha256
+        return self._sha
+
+    # -- stages --------------------------------------------------------------------------------------------------------
+    def _collect(self) -> dict:
+        c, table = self.config, {}
+        for name, count in (("robot", c.robot_episodes), ("human", c.human_episodes)):
+            workers = min(2, os.cpu_count() or 1)
+            folder = self.out / "datasets" / name
+            collect(folder, name, count, seed=c.seed, workers=workers, overwrite=True, progress=self.progress)
+            dataset = EpisodeDataset(folder)
+            table[name] = {"episodes": len(dataset), "frames": dataset.num_frames, "sha256": dataset.sha256()}
+        return table
+
+    def _train(self, arm: str) -> dict:
+        c = self.config
+        robot = EpisodeDataset(self.out / "datasets" / "robot").cache()
+        human = EpisodeDataset(self.out / "datasets" / "human").cache() if arm == "rad" else None
+        per_batch = round(c.robot_per_batch * (1 + c.ratio)) if arm == "ecot_matched" else c.robot_per_batch
+        mixture = Mixture(robot, human, per_batch, c.ratio, c.seed)
+        result = train(load_vlm(c.base), mixture, self.out / arm, demo_training(c.steps), self.progress)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        samples = c.steps * per_batch + mixture.humans_before(c.steps)
+        return {"steps": result.steps, "robot_samples": c.steps * per_batch, "samples": samples}
+
+    def _act(self, arm: str) -> dict:
+        c, agent = self.config, PolicyAgent(load_policy(c.base, self.out / arm))
+        own = rollout(agent, trials(None, c.robot_trials, c.seed), progress=self.progress, label=f"{arm}: robot tasks")
+        human_only = self.human_only(c.human_only_trials)
+        shown = [i * len(human_only) // 3 for i in range(3)] if arm in ARMS else []  # the first of each axis, whatever comes out
+        outcomes = rollout(agent, human_only, keep=shown, progress=self.progress, label=f"{arm}: human-only tasks")
+        for number, index in enumerate(shown):
+            self._keep(arm, number, outcomes[index])
+        return {"robot_tasks": summarise(own), "human_only_tasks": summarise(outcomes), "fields": self._fields(agent.policy)}
+
+    def human_only(self, count: int) -> list[Trial]:
+        """Evaluation trials on tasks that only human hands have shown, axis by axis."""
+        return [t for axis in AXES for t in trials(axis, count // 3, self.config.seed)]
+
+    def _fields(self, policy) -> dict:
+        """Accuracy per field on frames that no arm has trained on: fresh robot clips and fresh human clips."""
+        table = {}
+        for name in ("robot", "human"):
+            folder = self.out / "datasets" / f"held_out_{name}"
+            count = max(3, self.config.control_trials // 4)
+            if not folder.exists():
+                collect(folder, name, count, seed=self.config.seed + 9_000, workers=1, progress=False)
+            table[name] = reasoning_accuracy(policy, EpisodeDataset(folder), 4 * count, self.config.seed)
+        return table
+
+    def _controls(self) -> dict:
+        c = self.config
+        human_only = self.human_only(c.control_trials)
+        wrong = PolicyAgent(load_policy(c.base, self.out / "rad"), instruct=another_instruction)
+        agents = {"do_nothing": StillAgent(), "random_actions": RandomAgent(c.seed), "rad_wrong_instruction": wrong}
+        return {k: summarise(rollout(a, human_only, progress=self.progress, label=k)) for k, a in agents.items()}
+
+    # -- pictures ------------------------------------------------------------------------------------------------------
+    def _keep(self, arm: str, number: int, outcome: Outcome) -> None:
+        """One rollout as drawn frames on disk, so that both arms can be shown side by side later."""
+        frames = [draw_prediction(f, t.reasoning, t.action, size=384)
+                  for f, t in zip(outcome.frames, outcome.thoughts, strict=False)]
+        last = draw_prediction(outcome.frames[-1], outcome.thoughts[-1].reasoning, None, size=384)
+        about = {"instruction": outcome.trial.task.instruction, "axis": outcome.trial.axis, "success": outcome.success}
+        folder = self.out / "clips"
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(folder / f"{arm}_{number}.npz", frames=np.stack([*frames, last, last]))
+            (folder / f"{arm}_{number}.json").write_text(json.dumps(about))
+
+    def _results(self, data: dict, training: dict, acting: dict, controls: dict) -> dict:
+        arms = {arm: acting[arm]["result"] for arm in ARMS}
+        others = dict(controls["result"])
+        if "ecot_matched" in acting:
+            others["ecot_matched"] = {k: v for k, v in acting["ecot_matched"]["result"].items() if k != "fields"}
+        spent = {
+            "collect": data["seconds"],
+            "train": {arm: stage["seconds"] for arm, stage in training.items()},
+            "evaluate": round(sum(s["seconds"] for s in acting.values()) + controls["seconds"], 1),
+        }
+        total = spent["collect"] + sum(spent["train"].values()) + spent["evaluate"]
+        results = {
+            "arms": arms, "controls": others, "steps": {arm: s["result"] for arm, s in training.items()},
+            "datasets": data["result"], "seconds": {**spent, "total": round(total, 1)}, "seed": self.config.seed,
+            "config": asdict(self.config), "versions": versions(),
+        }  # fmt: skip
+        with disk_errors(self.out):
+            (self.out / "results.json").write_text(json.dumps(results, indent=1))
+        return results
+
+
+def report(out: str | Path) -> Path:
+    """Writes `report.html` and `rollout.mp4` of a finished demo again, from what lies in its folder.
+
+    Raises:
+        RadliteError: no finished demo there.
+    """
+    out = Path(out)
+    results = read_json(out / "results.json", "a finished demo")
+    clips = _clips(out)
+    write_mp4(out / "rollout.mp4", [frame for _, frames in clips for frame in frames], 5.0)
+    return write_report(out, results, {arm: read_log(out / arm / "log.jsonl") for arm in ARMS}, clips)
+
+
+def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
+    """Both arms side by side in the first scene of every axis."""
+    clips = []
+    for number in range(len(AXES)):
+        about = [read_json(out / "clips" / f"{arm}_{number}.json", "a clip") for arm in ARMS]
+        frames = [np.load(out / "clips" / f"{arm}_{number}.npz")["frames"] for arm in ARMS]
+        titles = tuple(f"{TITLES[a]} - {'done' if b['success'] else 'not done'}" for a, b in zip(ARMS, about, strict=True))
+        title = f"{about[0]['instruction']} ({about[0]['axis'].replace('_', ' ')})"
+        clips.append((title, side_by_side(*frames, titles=titles)))
+    return clips
+
+
+def demo_training(steps: int) -> TrainConfig:
+    """How both arms are trained, in the demo and in the shipped adapters."""
+    return TrainConfig(steps=steps, collate=CollateConfig(action_weight=4.0))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    names = ("torch", "transformers", "peft", "accelerate", "mujoco", "numpy")
+    return {"python": platform.python_version(), "radlite": radlite.__version__, **{n: version(n) for n in names}}

@@ -1,0 +1,216 @@
+"""Does it act? Closed-loop success with intervals, controls beside it, and the accuracy of every field of the chain.
+
+All trials of a policy run side by side, so that the policy predicts in batches. The plan of the first frame is kept and
+given back at every later one: it is the policy's memory, as in ECoT's reuse of the upper half of the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from radlite.episodes import EpisodeDataset, Sample
+from radlite.policy import Policy, Prediction
+from radlite.reasoning import Reasoning
+from radlite.stats import wilson
+from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
+from radlite.tabletop.tasks import BASE_THINGS, Task
+
+BATCH = 48  # trials that run side by side
+
+
+class Agent(Protocol):
+    """Anything that acts on a batch of pictures."""
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Told once which trials it will act in."""
+
+    def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[Prediction | None]]:
+        """Actions (n, 7) for the trials `rows`, given their pictures uint8 (n, H, W, 3), and what was thought."""
+
+
+@dataclass
+class PolicyAgent:
+    """A policy that keeps its task and plan from the first frame.
+
+    Attributes:
+        policy: what predicts.
+        decode: "expectation" or "mode".
+        instruct: gives the instruction of a trial; by default the trial's own.
+        think: False acts without any reasoning.
+    """
+
+    policy: Policy
+    decode: str = "expectation"
+    instruct: Callable[[Trial], str] = lambda trial: trial.task.instruction
+    think: bool = True
+    _instructions: list[str] = field(default_factory=list)
+    _plans: dict[int, Reasoning] = field(default_factory=dict)
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        self._instructions, self._plans = [self.instruct(t) for t in trials], {}
+
+    def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[Prediction | None]]:
+        chains = [self._plans.get(r) for r in rows] if self.think else False
+        said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode)
+        for row, one in zip(rows, said, strict=True):
+            if self.think and row not in self._plans:
+                self._plans[row] = Reasoning(task=one.reasoning.task, plan=one.reasoning.plan)
+        return np.stack([p.action for p in said]), said
+
+
+class StillAgent:
+    """Control: does nothing, jaws open."""
+
+    def begin(self, trials: Sequence[Trial]) -> None: ...
+
+    def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[None]]:
+        return np.tile(np.array([0, 0, 0, 0, 0, 0, 1], np.float32), (len(rows), 1)), [None] * len(rows)
+
+
+class RandomAgent:
+    """Control: uniform random motions and jaws, from a seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def begin(self, trials: Sequence[Trial]) -> None: ...
+
+    def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[None]]:
+        actions = np.zeros((len(rows), 7), np.float32)
+        actions[:, :3] = self._rng.uniform(-MAX_DELTA, MAX_DELTA, (len(rows), 3))
+        actions[:, 6] = self._rng.random(len(rows)) > 0.5
+        return actions, [None] * len(rows)
+
+
+@dataclass
+class Outcome:
+    """How one trial went: success, steps taken, and, where asked for, what was seen and said at every step."""
+
+    trial: Trial
+    success: bool
+    steps: int
+    frames: list[np.ndarray] = field(default_factory=list, repr=False)  # VIEW_SIZE pictures for people
+    thoughts: list[Prediction | None] = field(default_factory=list, repr=False)
+    actions: list[np.ndarray] = field(default_factory=list, repr=False)
+
+
+def rollout(agent: Agent, trials: Sequence[Trial], max_steps: int = MAX_STEPS, keep: Sequence[int] = (),
+            progress: bool = True, label: str = "rollout") -> list[Outcome]:
+    """Runs every trial to success or `max_steps`.
+
+    Args:
+        agent: who acts.
+        trials: what to do.
+        max_steps: of 0.2 s.
+        keep: indices of trials whose frames and thoughts are kept for people to see.
+        progress: show a bar.
+        label: of the bar.
+    """
+    outcomes: list[Outcome] = []
+    with tqdm(total=len(trials), desc=label, unit="trial", disable=not progress, leave=False) as bar:
+        for start in range(0, len(trials), BATCH):
+            part = trials[start : start + BATCH]
+            outcomes += _run_batch(agent, part, max_steps, {k - start for k in keep}, bar)
+    return outcomes
+
+
+def _run_batch(agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], bar: tqdm) -> list[Outcome]:
+    envs = [TabletopEnv(max_steps=max_steps) for _ in trials]
+    with ThreadPoolExecutor(2) as pool:  # MuJoCo works outside Python's lock
+        seen = [o for o, _ in pool.map(lambda e, t: e.reset(options={"trial": t}), envs, trials)]
+        outcomes = [Outcome(t, False, 0) for t in trials]
+        agent.begin(trials)
+        active = list(range(len(trials)))
+        while active:
+            actions, thoughts = agent.act(active, np.stack([seen[i]["image"] for i in active]))
+            for i, action, thought in zip(active, actions, thoughts, strict=True):
+                if i in keep:
+                    outcomes[i].frames.append(envs[i].render())
+                    outcomes[i].thoughts.append(thought)
+                    outcomes[i].actions.append(action)
+            stepped = list(pool.map(lambda i, a: envs[i].step(a), active, actions))
+            for i, (observation, _, done, truncated, info) in zip(active, stepped, strict=True):
+                seen[i], outcomes[i].steps, outcomes[i].success = observation, envs[i].steps, info["success"]
+                if done or truncated:
+                    bar.update()
+                    if i in keep:
+                        outcomes[i].frames.append(envs[i].render())
+            active = [i for i, s in zip(active, stepped, strict=True) if not (s[2] or s[3])]
+    return outcomes
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict:
+    """{"successes", "trials", "rate", "interval": 95% Wilson, "by_axis", "by_family"}."""
+    table = _count(outcomes)
+    for key, of in (("by_axis", lambda o: o.trial.axis or "home"), ("by_family", lambda o: o.trial.task.family)):
+        groups = sorted({of(o) for o in outcomes})
+        table[key] = {g: _count([o for o in outcomes if of(o) == g]) for g in groups}
+    return table
+
+
+def _count(outcomes: Sequence[Outcome]) -> dict:
+    wins, total = sum(o.success for o in outcomes), len(outcomes)
+    low, high = wilson(wins, total)
+    return {"successes": wins, "trials": total, "rate": wins / total, "interval": [low, high]}
+
+
+def evaluate(agent: Agent | Policy, trials: Sequence[Trial], **kwargs) -> dict:
+    """Success of an agent or a policy on trials; see `summarise` and `rollout`."""
+    agent = PolicyAgent(agent) if isinstance(agent, Policy) else agent
+    return summarise(rollout(agent, trials, **kwargs))
+
+
+def another_instruction(trial: Trial) -> str:
+    """A task of the same family about another thing that stands in the scene (the last one that is the robot's own)."""
+    task = trial.task
+    other = [s.name for s in trial.scene.things if s.name != task.thing and s.name in BASE_THINGS][-1]
+    return Task(task.family, other, task.place, task.direction).instruction
+
+
+# -- reasoning, field by field ---------------------------------------------------------------------------------------
+def reasoning_accuracy(policy: Policy, dataset: EpisodeDataset, count: int = 200, seed: int = 0) -> dict[str, float]:
+    """How right the freely written chain is on frames of a dataset.
+
+    Returns:
+        For task, plan, subtask, move: share written exactly. For bboxes: `bboxes_iou` (mean over true boxes, 0 where the
+        name is missing). For gripper: `gripper_px` (median error of its first point, pixels of 256). For the two
+        reasons: share written exactly. Where the data has actions: `action_cm` (median error of the translation).
+    """
+    order = np.random.default_rng(seed).permutation(dataset.num_frames)[:count]
+    samples = [dataset.frame(int(i)) for i in order]
+    said: list[Prediction] = []
+    for start in range(0, len(samples), BATCH):
+        part = samples[start : start + BATCH]
+        said += policy.predict([s.image for s in part], [s.instruction for s in part])
+    rows = [_marks(s, p) for s, p in zip(samples, said, strict=True)]
+    keys = sorted({k for row in rows for k in row})
+    pool = {k: [row[k] for row in rows if k in row] for k in keys}
+    return {k: float(np.median(v) if k.endswith(("_px", "_cm")) else np.mean(v)) for k, v in pool.items()}
+
+
+def _marks(sample: Sample, said: Prediction) -> dict[str, float]:
+    truth, guess = sample.reasoning, said.reasoning
+    marks = {f: float(getattr(truth, f) == getattr(guess, f))
+             for f in ("task", "plan", "subtask_reason", "subtask", "move_reason", "move") if getattr(truth, f)}
+    boxes = {b.name: b.xyxy for b in guess.bboxes or ()}
+    if truth.bboxes:
+        marks["bboxes_iou"] = float(np.mean([iou(b.xyxy, boxes[b.name]) if b.name in boxes else 0.0 for b in truth.bboxes]))
+    if truth.gripper and guess.gripper:
+        marks["gripper_px"] = float(np.hypot(*np.subtract(truth.gripper[0], guess.gripper[0])))
+    if sample.action is not None:
+        marks["action_cm"] = float(np.linalg.norm(sample.action[:3] - said.action[:3]) * 100)
+    return marks
+
+
+def iou(a: Sequence[int], b: Sequence[int]) -> float:
+    """Overlap of two boxes (x1, y1, x2, y2): intersection over union, 0 for empty ones."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0, width) * max(0, height)
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / area if area > 0 else 0.0

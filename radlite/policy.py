@@ -1,0 +1,232 @@
+"""A policy: pictures and instructions in, a chain of reasoning and an action out.
+
+`predict` writes the chain token by token (greedy, batched, with a key-value cache), then `ACTION:`, then seven tokens that
+can only be action tokens. A chain may be given in part, and the policy goes on from it: that is how one changes its mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from radlite.actions import ACTION_DIM, BINS, ActionStats, decode, encode, expectation
+from radlite.adapter import load_adapter
+from radlite.errors import RadliteError
+from radlite.reasoning import ACTION_TAG, Reasoning
+from radlite.vlm import VLM, load_vlm
+
+MAX_REASONING = 220  # tokens of a chain before ACTION: is forced
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a policy said for one picture.
+
+    Attributes:
+        reasoning: the chain, fields that were given included.
+        action: float32 (7,) in the units of the robot data; None while streaming and not there yet.
+        text: the chain as it was written.
+        tokens: the tokens that were generated, in order.
+        logprobs: float32, log probability of each of these tokens.
+        action_probs: float32 (7, 256) over bins, or None.
+    """
+
+    reasoning: Reasoning
+    action: np.ndarray | None
+    text: str
+    tokens: list[str] = field(repr=False)
+    logprobs: np.ndarray = field(repr=False)
+    action_probs: np.ndarray | None = field(repr=False, default=None)
+
+
+@dataclass
+class Policy:
+    """A vision-language model with action statistics, ready to act."""
+
+    vlm: VLM
+    stats: ActionStats | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the base."""
+        return self.vlm.name
+
+    def predict(self, images: np.ndarray | Sequence[np.ndarray], instructions: Sequence[str] | str,
+                reasoning: Reasoning | Sequence[Reasoning | None] | bool | None = None, stream: bool = False,
+                decode: str = "expectation") -> list[Prediction] | Iterator[list[Prediction]]:
+        """Reasons and acts on a batch of pictures.
+
+        Args:
+            images: uint8 (B, H, W, 3), or a list of uint8 (H, W, 3).
+            instructions: one a picture, or one for all.
+            reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued; False acts
+                without any reasoning.
+            stream: yield the growing predictions after every token instead of returning the last ones.
+            decode: "expectation" over bins or the most likely bin ("mode").
+
+        Raises:
+            RadliteError: wrong shapes or counts, or a policy without action statistics.
+        """
+        states = self._generate(*_checked(images, instructions, reasoning, decode, self))
+        if stream:
+            return states
+        *_, last = states
+        return last
+
+    @torch.inference_mode()
+    def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
+                  stream: bool = True) -> Iterator[list[Prediction]]:
+        vlm, writer = self.vlm, _Writer(self.vlm, self.stats, chains, mode)
+        prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
+        width = max(map(len, prompts))
+        pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
+        ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
+        mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
+        decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), MAX_REASONING + 16)
+        hidden = decoder.start()  # (B, D)
+        while True:
+            tokens = writer.choose(vlm.lm_head(hidden).float())
+            if writer.done:
+                break
+            yield from ([writer.predictions()] if stream else [])
+            hidden = decoder.step(tokens)
+        yield writer.predictions()
+
+
+def _checked(images, instructions, reasoning, mode, policy: Policy):
+    """The arguments of `predict` as (array, list, list, mode), or a clear error."""
+    if policy.stats is None:
+        raise RadliteError("a policy with action statistics", "a base without an adapter",
+                           "load it with load_policy(name, adapter=...), or train one with `radlite train`")
+    if mode not in ("expectation", "mode"):
+        raise RadliteError("decode 'expectation' or 'mode'", repr(mode), "choose one of them")
+    frames = [np.asarray(f) for f in images]
+    if not frames or any(f.ndim != 3 or f.shape[-1] != 3 or f.dtype != np.uint8 for f in frames):
+        found = f"{frames[0].dtype} {frames[0].shape}" if frames else "no picture"
+        raise RadliteError("pictures as uint8 (B, H, W, 3)", found, "pass a list even for one picture")
+    if isinstance(instructions, str):
+        instructions = [instructions] * len(frames)
+    if isinstance(reasoning, Reasoning) or reasoning is None or isinstance(reasoning, bool):
+        reasoning = [reasoning] * len(frames)
+    if len(instructions) != len(frames) or len(reasoning) != len(frames):
+        raise RadliteError(f"{len(frames)} instructions and chains, one a picture",
+                           f"{len(instructions)} instructions, {len(reasoning)} chains", "give one for each picture")
+    for chain in reasoning:
+        if isinstance(chain, Reasoning):
+            chain.validate()
+    return policy.vlm.same_size(frames), list(instructions), list(reasoning), mode
+
+
+class _Writer:
+    """Chooses tokens for every row: reasoning first, then the tag, then seven action tokens."""
+
+    def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str) -> None:
+        self.vlm, self.stats, self.chains, self.mode = vlm, stats, chains, mode
+        self.tag = vlm.encode(f" {ACTION_TAG}")
+        self.actions = vlm.action_ids.to(vlm.device)
+        rows = len(chains)
+        self.tokens: list[list[int]] = [[] for _ in range(rows)]
+        self.logprobs: list[list[float]] = [[] for _ in range(rows)]
+        self.probs: list[list[np.ndarray]] = [[] for _ in range(rows)]
+        # tokens of the tag still to be forced; None while the row writes its chain
+        self.forced: list[list[int] | None] = [list(self.tag) if c is False else None for c in chains]
+        self.done = False
+
+    def prefix(self, chain: Reasoning | bool | None) -> list[int]:
+        """Tokens of a chain that is given."""
+        text = chain.to_text() if isinstance(chain, Reasoning) else ""
+        return self.vlm.encode(f" {text}") if text else []
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """Next token of every row from logits (B, V); (B,) ids."""
+        free = logits.clone()
+        free[:, self.vlm.never_in_text] = -torch.inf
+        free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
+        greedy = free_log.argmax(-1).tolist()
+        action_probs = action_log.exp().cpu().numpy() if any(self._acting(r) for r in range(len(self.tokens))) else None
+        chosen = [self._choose_row(r, greedy[r], free_log[r], action_log[r], action_probs) for r in range(len(greedy))]
+        self.done = all(len(p) == ACTION_DIM for p in self.probs)
+        return torch.tensor(chosen, device=logits.device)
+
+    def _acting(self, row: int) -> bool:
+        return self.forced[row] == [] and len(self.probs[row]) < ACTION_DIM
+
+    def _choose_row(self, row: int, greedy: int, free_log: Tensor, action_log: Tensor, action_probs) -> int:
+        if self._acting(row):
+            return self._act(row, action_log, action_probs[row])
+        if self.forced[row] == []:
+            return self.vlm.pad_id  # finished; what it is fed no longer matters
+        if self.forced[row] is None and (greedy == self.vlm.eos_id or len(self.tokens[row]) >= MAX_REASONING):
+            self.forced[row] = list(self.tag)
+        token = self.forced[row].pop(0) if self.forced[row] else greedy
+        self.tokens[row].append(token)
+        self.logprobs[row].append(float(free_log[token]))
+        if self.forced[row] is None and self.tokens[row][-len(self.tag):] == self.tag:
+            self.forced[row] = []
+        return token
+
+    def _act(self, row: int, log: Tensor, probs: np.ndarray) -> int:
+        """One action dimension: remembers its distribution, goes on with the token of the value that will be executed."""
+        if self.mode == "mode":
+            chosen = int(probs.argmax())
+        else:
+            chosen = int(round(float((probs * np.arange(BINS)).sum())))
+        self.probs[row].append(probs)
+        token = int(self.actions[chosen])
+        self.tokens[row].append(token)
+        self.logprobs[row].append(float(log[chosen]))
+        return token
+
+    def predictions(self) -> list[Prediction]:
+        """Everything said so far."""
+        return [self._prediction(row) for row in range(len(self.tokens))]
+
+    def _prediction(self, row: int) -> Prediction:
+        count = len(self.tokens[row]) - len(self.probs[row])
+        written = self.vlm.tokenizer.decode(self.tokens[row][:count], skip_special_tokens=False)
+        chain = self.chains[row]
+        given = f" {chain.to_text()}" if isinstance(chain, Reasoning) else ""
+        text = (given + written).strip()
+        probs = np.stack(self.probs[row]) if len(self.probs[row]) == ACTION_DIM else None
+        return Prediction(
+            reasoning=Reasoning.parse_partial(text),
+            action=None if probs is None else self._action(probs),
+            text=text,
+            tokens=self.vlm.tokenizer.convert_ids_to_tokens(self.tokens[row]),
+            logprobs=np.array(self.logprobs[row], np.float32),
+            action_probs=probs,
+        )
+
+    def _action(self, probs: np.ndarray) -> np.ndarray:
+        if self.mode == "mode":
+            return decode(probs.argmax(-1), self.stats)
+        return expectation(probs, self.stats)
+
+
+def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, quantize: str | None = None,
+                device: str | None = None) -> Policy:
+    """Any rung of the ladder, ready to act.
+
+    Args:
+        name: a known name ("radlite-tiny") or a folder with a `transformers` model.
+        adapter: "rad" or "ecot" (shipped), or a folder written by `train`; None loads the bare base, which knows no action.
+        quantize: None, or "nf4" for 4-bit weights in the language decoder.
+        device: "cuda", "mps", "cpu", or None: the best there is.
+
+    Raises:
+        RadliteError: an unknown model or adapter, an adapter of another base, a damaged file.
+    """
+    vlm = load_vlm(name, quantize=quantize, device=device)
+    stats = load_adapter(vlm, adapter) if adapter is not None else None
+    vlm.model.eval()
+    return Policy(vlm, stats)
+
+
+def true_bins(policy: Policy, action: np.ndarray) -> np.ndarray:
+    """Bins (7,) of a true action under this policy's statistics, to read `action_probs` against."""
+    return encode(action, policy.stats)

@@ -1,0 +1,136 @@
+"""Demonstrations: the expert acts, its moves are disturbed, and every frame gets the chain that was true.
+
+A robot episode stores what the expert *wanted* at each frame and executes it with noise and shoves, so that the data
+holds recoveries. A human episode stores no action at all.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from radlite.episodes import DatasetInfo, Episode, write_dataset
+from radlite.errors import RadliteError
+from radlite.tabletop.env import POLICY_SIZE, TabletopEnv, Trial, draw_trial
+from radlite.tabletop.narrate import reason, with_paths
+from radlite.tabletop.tasks import AXES
+
+SHOVE_CHANCE, SHOVE = 0.05, 0.03  # per step; metres along each axis
+NUDGE_CHANCE, NUDGE = 0.02, 0.25  # of the thing while nobody holds it; m/s
+TAIL = 2  # frames that are kept after the task is done
+LONGEST = 60
+
+
+def record(trial: Trial, embodiment: str, seed: int, size: int = POLICY_SIZE) -> Episode | None:
+    """One demonstration; None when the disturbed expert failed."""
+    rng = np.random.default_rng([seed, 11])
+    env = TabletopEnv(embodiment, size, LONGEST)
+    observation, _ = env.reset(options={"trial": trial})
+    frames, chains, actions, states, points, rest = [], [], [], [], [], 0
+    while rest <= TAIL and len(frames) < LONGEST:
+        intent = env.expert.intent()
+        action = env.expert.action(intent)
+        frames.append(observation["image"])
+        states.append(observation["state"])
+        points.append(env.world.point)
+        actions.append(action)
+        chains.append(reason(env.expert, intent))
+        rest += intent.phase in ("stop", "hold")
+        observation, *_ = env.step(disturb(env, action, rng))
+    if not env.judge.success:
+        return None
+    return Episode(
+        trial.task.instruction, np.stack(frames), with_paths(chains, points), embodiment,
+        np.stack(actions) if embodiment == "robot" else None, np.stack(states),
+        meta={"axis": trial.axis or "home", "seed": seed},
+    )  # fmt: skip
+
+
+def disturb(env: TabletopEnv, action: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The action as it is executed: small noise, a shove of the gripper now and then, a nudge of the thing."""
+    noisy = action.copy()
+    noisy[:3] += rng.normal(0, env.expert.style.noise, 3)
+    if rng.random() < SHOVE_CHANCE:
+        noisy[:3] += rng.uniform(-SHOVE, SHOVE, 3)
+    thing = env.trial.task.thing
+    near = np.linalg.norm(env.world.position(thing) - env.world.point) < 0.08
+    if rng.random() < NUDGE_CHANCE and env.steps < 8 and not near:
+        env.world.nudge(thing, rng.uniform(-NUDGE, NUDGE, 2))
+    return noisy
+
+
+def _attempt(job: tuple[int, str | None, str, int]) -> Episode | None:
+    seed, axis, embodiment, size = job
+    return record(draw_trial(seed, axis), embodiment, seed, size)
+
+
+def episodes(count: int, embodiment: str, axes: tuple[str | None, ...], seed: int, size: int = POLICY_SIZE,
+             workers: int = 2, progress: bool = True) -> Iterator[Episode]:
+    """`count` successful demonstrations, axes in turn; the same for any number of workers."""
+    jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size) for i in range(3 * count + 20))
+    with tqdm(total=count, desc=f"collect {embodiment}", unit="episode", disable=not progress, leave=False) as bar:
+        found = 0
+        for episode in _run(jobs, workers, count):
+            if episode is not None:
+                found += 1
+                bar.update()
+                yield episode
+            if found == count:
+                return
+    raise RadliteError(f"{count} successful demonstrations", f"{found} in {3 * count + 20} tries", "this is a bug: report it")
+
+
+def _run(jobs: Iterator[tuple], workers: int, count: int) -> Iterator[Episode | None]:
+    """Results in the order of the jobs; processes only where there is enough to do."""
+    if workers < 2 or count < 8:
+        yield from map(_attempt, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting = []
+        for job in jobs:
+            waiting.append(pool.submit(_attempt, job))
+            if len(waiting) >= 4 * workers:
+                try:
+                    yield waiting.pop(0).result()
+                except GeneratorExit:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        for future in waiting:
+            yield future.result()
+
+
+def collect(out: str | Path, embodiment: str, count: int, axes: tuple[str | None, ...] | None = None, seed: int = 0,
+            size: int = POLICY_SIZE, workers: int = 2, overwrite: bool = False, progress: bool = True,
+            image_format: str = "png") -> DatasetInfo:
+    """Collects demonstrations and writes them as a dataset.
+
+    Args:
+        out: folder of the dataset.
+        embodiment: "robot" (with actions) or "human" (without).
+        count: episodes.
+        axes: which tasks, in turn: None is the robot's own, else one of the paper's axes. By default the robot gets its
+            own tasks and the human the three axes that no robot demonstration has.
+        seed: of tasks, scenes and disturbances.
+        size: pixels a side.
+        workers: processes.
+        overwrite: replace a dataset that is there.
+        progress: show a bar.
+        image_format: "png" or "webp" (lossless).
+
+    Raises:
+        RadliteError: an unknown embodiment or axis, or a folder that cannot be written.
+    """
+    if embodiment not in ("robot", "human"):
+        raise RadliteError("embodiment 'robot' or 'human'", repr(embodiment), "choose one of them")
+    axes = axes or ((None,) if embodiment == "robot" else AXES)
+    if set(axes) - {None, *AXES}:
+        raise RadliteError(f"axes out of {AXES} or None", repr(axes), "choose one of them")
+    source = episodes(count, embodiment, axes, seed, size, workers, progress)
+    origin = f"the tabletop of radlite: collect(embodiment={embodiment!r}, count={count}, axes={axes}, seed={seed})"
+    return write_dataset(out, source, image_format=image_format, overwrite=overwrite, origin=origin)
