@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from radlite.actions import ActionStats
 from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder
@@ -44,18 +44,22 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
         return stats
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
-    vlm.model = get_peft_model(vlm.model, LoraConfig.from_peft_type(**settings))
-    result = set_peft_model_state_dict(vlm.model, weights)
-    if result.unexpected_keys:
-        raise RadliteError("weights that fit the base", f"{result.unexpected_keys[0]} in {folder}", "train the adapter again")
+    model = get_peft_model(vlm.model, LoraConfig.from_peft_type(**settings))
+    odd = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if odd:
+        model.unload()
+        raise RadliteError("just the weights that its configuration names", f"{min(odd)} lacks or is too many in {folder}",
+                           "train the adapter again")
+    set_peft_model_state_dict(model, weights)
+    vlm.model = model
     return stats
 
 
 def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
-    wanted = (about.get("base"), about.get("base_sha256"))
-    if wanted != (vlm.name, vlm.sha256):
+    """The content decides: the same base may lie in another folder than when the adapter was trained."""
+    if about.get("base_sha256") != vlm.sha256:
         raise RadliteError(
             f"an adapter trained on {vlm.name} ({vlm.sha256[:12]})",
-            f"one for {wanted[0]} ({str(wanted[1])[:12]}) in {folder}",
+            f"one for {about.get('base')} ({str(about.get('base_sha256'))[:12]}) in {folder}",
             "load the base that it was trained on, or train it again on this one",
         )

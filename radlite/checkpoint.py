@@ -39,7 +39,10 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         RadliteError: the disk is full or the place may not be written; what stood at `target` still stands.
     """
     with staged_folder(Path(target), overwrite=True, known=KNOWN) as temp, disk_errors(Path(target)):
-        fill(temp)
+        try:
+            fill(temp)
+        except SafetensorError as error:  # its own kind, also for a full disk
+            raise OSError(str(error)) from error
         files = {p.name: {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in sorted(temp.iterdir())}
         (temp / MANIFEST).write_text(json.dumps(files, indent=1))
 

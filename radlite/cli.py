@@ -18,16 +18,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except RadliteError as error:
-        print(f"radlite: {error}", file=sys.stderr)
+        print(
+            "radlite:", " ".join(str(error).split()), file=sys.stderr
+        )  # one line, whatever a library had to say
         return 2
     except KeyboardInterrupt:
-        print("radlite: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        print(
+            "radlite: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr
+        )
         return 130
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(prog="radlite", description="Reasoning through Action-free Data, small enough to teach.")
+    parser = argparse.ArgumentParser(
+        prog="radlite", description="Reasoning through Action-free Data, small enough to teach."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_demo, _collect, _train, _evaluate, _predict, _report, _doctor):
         add(commands)
@@ -40,11 +46,25 @@ def _command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _whole(least: int):
+    """An argparse type: integers of at least `least`."""
+
+    def integer(text: str) -> int:
+        if int(text) < least:
+            raise ValueError
+        return int(text)
+
+    return integer
+
+
 def _demo(commands) -> None:
     p = _command(commands, "demo", _run_demo, "Collect, train ECoT and RAD, let both act, write a report.")
-    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder; finished stages in it are reused")
+    p.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="folder; finished stages in it are reused"
+    )
     p.add_argument("--fresh", action="store_true", help="do every stage again")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=_whole(0), default=0)
+    p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
     p.add_argument("--smoke", action="store_true", help="the same path in seconds; its figures mean nothing")
 
 
@@ -53,24 +73,38 @@ def _run_demo(args) -> int:
 
     from radlite.demo import SMOKE, DemoConfig, demo
 
-    config = replace(SMOKE if args.smoke else DemoConfig(), seed=args.seed)
+    config = replace(SMOKE if args.smoke else DemoConfig(), seed=args.seed, base=args.model)
     results = demo(args.out, config, args.fresh)
     for arm, splits in results["arms"].items():
         own, human = splits["robot_tasks"], splits["human_only_tasks"]
-        print(f"{arm:<5} robot tasks {own['successes']}/{own['trials']}   human-only tasks {human['successes']}/{human['trials']}")
+        print(
+            f"{arm:<5} robot tasks {own['successes']}/{own['trials']}   human-only tasks {human['successes']}/{human['trials']}"
+        )
     print(f"{results['seconds']['total']:.0f} s in all; open {args.out / 'report.html'}")
     return 0
 
 
 def _collect(commands) -> None:
-    p = _command(commands, "collect", _run_collect, "Collect demonstrations in the simulator and write them as a dataset.")
+    p = _command(
+        commands,
+        "collect",
+        _run_collect,
+        "Collect demonstrations in the simulator and write them as a dataset.",
+    )
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--embodiment", choices=("robot", "human"), required=True, help="human data has no actions")
-    p.add_argument("--episodes", type=int, default=400)
-    p.add_argument("--axes", nargs="+", choices=("home", "compositional", "new_object", "new_scene"), help="which tasks, in turn")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--size", type=int, default=96, help="pixels a side")
-    p.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    p.add_argument(
+        "--embodiment", choices=("robot", "human"), required=True, help="human data has no actions"
+    )
+    p.add_argument("--episodes", type=_whole(1), default=400)
+    p.add_argument(
+        "--axes",
+        nargs="+",
+        choices=("home", "compositional", "new_object", "new_scene"),
+        help="which tasks, in turn",
+    )
+    p.add_argument("--seed", type=_whole(0), default=0)
+    p.add_argument("--size", type=_whole(1), default=96, help="pixels a side")
+    p.add_argument("--workers", type=_whole(1), default=min(2, os.cpu_count() or 1))
     p.add_argument("--image-format", choices=("png", "webp"), default="png")
     p.add_argument("--overwrite", action="store_true")
 
@@ -79,26 +113,42 @@ def _run_collect(args) -> None:
     from radlite.tabletop.collect import collect
 
     axes = tuple(None if a == "home" else a for a in args.axes) if args.axes else None
-    info = collect(args.out, args.embodiment, args.episodes, axes, args.seed, args.size, args.workers, args.overwrite,
-                   image_format=args.image_format)
+    info = collect(
+        args.out,
+        args.embodiment,
+        args.episodes,
+        axes,
+        args.seed,
+        args.size,
+        args.workers,
+        args.overwrite,
+        image_format=args.image_format,
+    )
     print(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {info.path}")
 
 
 def _train(commands) -> None:
-    p = _command(commands, "train", _run_train, "Train a policy on robot data, with human data on top or without.")
+    p = _command(
+        commands, "train", _run_train, "Train a policy on robot data, with human data on top or without."
+    )
     p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
     p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
     p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
     p.add_argument("--ratio", type=float, default=1.0, help="human samples per robot sample")
-    p.add_argument("--out", type=Path, required=True, help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there")
-    p.add_argument("--steps", type=int, default=220)
-    p.add_argument("--robot-per-batch", type=int, default=24)
+    p.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there",
+    )
+    p.add_argument("--steps", type=_whole(1), default=220)
+    p.add_argument("--robot-per-batch", type=_whole(1), default=24)
     p.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    p.add_argument("--lora-rank", type=int, default=32, help="0 trains every weight")
+    p.add_argument("--lora-rank", type=_whole(0), default=32, help="0 trains every weight")
     p.add_argument("--action-weight", type=float, default=4.0)
     p.add_argument("--reasoning-dropout", type=float, default=0.0)
     p.add_argument("--field-dropout", type=float, default=0.0)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=_whole(0), default=0)
 
 
 def _run_train(args) -> int:
@@ -112,22 +162,30 @@ def _run_train(args) -> int:
     human = EpisodeDataset(args.human).cache() if args.human else None
     mixture = Mixture(robot, human, args.robot_per_batch, args.ratio, args.seed)
     loss = CollateConfig(args.action_weight, args.reasoning_dropout, args.field_dropout)
-    config = TrainConfig(steps=args.steps, rate=args.rate, lora_rank=args.lora_rank, seed=args.seed, collate=loss)
+    config = TrainConfig(
+        steps=args.steps, rate=args.rate, lora_rank=args.lora_rank, seed=args.seed, collate=loss
+    )
     result = train(load_vlm(args.model, device=None), mixture, args.out, config)
     print(f"{result.steps} of {args.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
     return 130 if result.interrupted else 0
 
 
 def _evaluate(commands) -> None:
-    p = _command(commands, "evaluate", _run_evaluate, "Closed-loop success of a policy, with 95%% Wilson intervals.")
+    p = _command(
+        commands, "evaluate", _run_evaluate, "Closed-loop success of a policy, with 95%% Wilson intervals."
+    )
     p.add_argument("--model", default="radlite-tiny")
     p.add_argument("--adapter", default="rad", help="rad, ecot (shipped), or a folder")
-    p.add_argument("--axis", choices=("home", "compositional", "new_object", "new_scene", "human_only"), default="human_only",
-                   help="home: the robot's own tasks; human_only: all three axes")
-    p.add_argument("--trials", type=int, default=60)
+    p.add_argument(
+        "--axis",
+        choices=("home", "compositional", "new_object", "new_scene", "human_only"),
+        default="human_only",
+        help="home: the robot's own tasks; human_only: all three axes",
+    )
+    p.add_argument("--trials", type=_whole(1), default=60)
     p.add_argument("--decode", choices=("expectation", "mode"), default="expectation")
     p.add_argument("--no-reasoning", action="store_true", help="act without writing a chain")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=_whole(0), default=0)
     p.add_argument("--out", type=Path, help="JSON file; printed in any case")
 
 
@@ -138,7 +196,8 @@ def _run_evaluate(args) -> None:
     from radlite.tabletop.tasks import AXES
 
     axes = AXES if args.axis == "human_only" else (None if args.axis == "home" else args.axis,)
-    todo = [t for axis in axes for t in trials(axis, args.trials // len(axes), args.seed)]
+    counts = [len(range(i, args.trials, len(axes))) for i in range(len(axes))]  # as evenly as it goes
+    todo = [t for axis, count in zip(axes, counts, strict=True) for t in trials(axis, count, args.seed)]
     agent = PolicyAgent(load_policy(args.model, args.adapter), args.decode, think=not args.no_reasoning)
     text = json.dumps(evaluate(agent, todo), indent=1)
     print(text)
@@ -147,14 +206,23 @@ def _run_evaluate(args) -> None:
 
 
 def _predict(commands) -> None:
-    p = _command(commands, "predict", _run_predict, "A picture or a video in, the chain, the action and an overlay out.")
+    p = _command(
+        commands,
+        "predict",
+        _run_predict,
+        "A picture or a video in, the chain, the action and an overlay out.",
+    )
     p.add_argument("input", type=Path, help="picture, folder of pictures, or video")
     p.add_argument("--instruction", required=True)
     p.add_argument("--model", default="radlite-tiny")
     p.add_argument("--adapter", default="rad")
     p.add_argument("--reasoning", help="a chain, whole or in part, to go on from")
-    p.add_argument("--max-frames", type=int, default=60, help="of a video")
-    p.add_argument("--out", type=Path, help="overlay: .png for one picture, .mp4 for more; default beside the input's name")
+    p.add_argument("--max-frames", type=_whole(1), default=60, help="of a video")
+    p.add_argument(
+        "--out",
+        type=Path,
+        help="overlay: .png for one picture, .mp4 for more; default beside the input's name",
+    )
 
 
 def _run_predict(args) -> None:
@@ -166,14 +234,20 @@ def _run_predict(args) -> None:
     chain = Reasoning.from_text(args.reasoning) if args.reasoning else None
     said = predict_frames(load_policy(args.model, args.adapter), frames, args.instruction, chain)
     for number, one in enumerate(said):
-        print(json.dumps({"frame": number, "text": one.text, "action": [round(float(v), 4) for v in one.action]}))
+        print(
+            json.dumps(
+                {"frame": number, "text": one.text, "action": [round(float(v), 4) for v in one.action]}
+            )
+        )
     suffix = ".png" if len(frames) == 1 else ".mp4"
     out = write_overlay(args.out or Path(f"{args.input.stem}.radlite{suffix}"), frames, said, fps)
     print(f"overlay in {out}", file=sys.stderr)
 
 
 def _report(commands) -> None:
-    p = _command(commands, "report", _run_report, "Write report.html and rollout.mp4 of a demo's folder again.")
+    p = _command(
+        commands, "report", _run_report, "Write report.html and rollout.mp4 of a demo's folder again."
+    )
     p.add_argument("folder", type=Path, nargs="?", default=Path("runs/demo"))
 
 

@@ -47,8 +47,12 @@ class CollateConfig:
         for name in ("reasoning_dropout", "field_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
-        if not self.action_weight >= 0:
-            raise RadliteError("action_weight of at least 0", repr(self.action_weight), "1 weighs every token alike")
+        if not 0 <= self.action_weight < float("inf"):
+            raise RadliteError(
+                "action_weight of at least 0", repr(self.action_weight), "1 weighs every token alike"
+            )
+        if set(self.fields) - set(FIELDS):
+            raise RadliteError(f"fields out of {', '.join(FIELDS)}", repr(self.fields), "correct the name")
 
 
 @dataclass
@@ -102,7 +106,9 @@ def drop(sample: Sample, config: CollateConfig, rng: np.random.Generator) -> Rea
     return chain.without(*absent, *(f for f, gone in zip(FIELDS, single, strict=True) if gone))
 
 
-def encode_sample(sample: Sample, vlm: VLM, stats: ActionStats | None, config: CollateConfig, rng: np.random.Generator) -> _Row:
+def encode_sample(
+    sample: Sample, vlm: VLM, stats: ActionStats | None, config: CollateConfig, rng: np.random.Generator
+) -> _Row:
     """One sequence: prompt, then the fields of the chain, then, for a robot, the action."""
     row = _Row([], [], [])
     prompt = vlm.prompt_ids(sample.instruction)
@@ -115,16 +121,33 @@ def encode_sample(sample: Sample, vlm: VLM, stats: ActionStats | None, config: C
         row.add(vlm.encode(text), field, True)
     if sample.action is not None:
         if stats is None:
-            raise RadliteError("action statistics for a batch with robot samples", "stats=None",
-                               "fit them with ActionStats.fit(robot.actions())")
+            raise RadliteError(
+                "action statistics for a batch with robot samples",
+                "stats=None",
+                "fit them with ActionStats.fit(robot.actions())",
+            )
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", True)
-        row.add(vlm.action_ids[torch.from_numpy(encode(sample.action, stats))].tolist(), "action", True)
+        row.add(vlm.action_ids[torch.from_numpy(_bins(sample, stats))].tolist(), "action", True)
         row.add([vlm.eos_id], "eos", True)
     return row
 
 
-def collate(samples: Sequence[Sample], vlm: VLM, stats: ActionStats | None, config: CollateConfig = CollateConfig(),
-            key: tuple[int, ...] = (0,)) -> Batch:
+def _bins(sample: Sample, stats: ActionStats) -> np.ndarray:
+    try:
+        return encode(sample.action, stats)
+    except RadliteError as error:
+        raise RadliteError(
+            error.expected, f"{error.found} in episode {sample.episode}, step {sample.step}", error.fix
+        ) from error
+
+
+def collate(
+    samples: Sequence[Sample],
+    vlm: VLM,
+    stats: ActionStats | None,
+    config: CollateConfig = CollateConfig(),
+    key: tuple[int, ...] = (0,),
+) -> Batch:
     """Samples to a `Batch`.
 
     Args:
@@ -181,7 +204,9 @@ def rad_loss(vlm: VLM, batch: Batch, detail: bool = True) -> Loss:
     labels, roles = batch.labels[:, 1:], batch.roles[:, 1:]
     paid = labels != IGNORE
     if not paid.any():
-        raise RadliteError("at least one token that carries loss", "none in the batch", "check the samples' reasoning")
+        raise RadliteError(
+            "at least one token that carries loss", "none in the batch", "check the samples' reasoning"
+        )
     logits = vlm.lm_head(hidden[:, :-1][paid]).float()  # (N, V)
     each = torch.nn.functional.cross_entropy(logits, labels[paid], reduction="none")
     weights = batch.weights[:, 1:][paid]
@@ -196,7 +221,9 @@ def _per_field(each: Tensor, logits: Tensor, labels: Tensor, roles: Tensor) -> d
     for index in roles.unique().tolist():
         mine = roles == index
         table[ROLES[index]] = {
-            "loss": each[mine].mean().item(), "accuracy": right[mine].mean().item(), "tokens": float(mine.sum()),
+            "loss": each[mine].mean().item(),
+            "accuracy": right[mine].mean().item(),
+            "tokens": float(mine.sum()),
         }
     return table
 

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,19 @@ from pathlib import Path
 import numpy as np
 
 import radlite
-from radlite.checkpoint import read_json
+from radlite.checkpoint import MANIFEST, read_json
 from radlite.collate import CollateConfig
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.evaluate import (
-    Outcome, PolicyAgent, RandomAgent, StillAgent, another_instruction, reasoning_accuracy, rollout, summarise,
+    Outcome,
+    PolicyAgent,
+    RandomAgent,
+    StillAgent,
+    another_instruction,
+    reasoning_accuracy,
+    rollout,
+    summarise,
 )  # fmt: skip
 from radlite.formats.staging import disk_errors
 from radlite.mixture import Mixture
@@ -80,11 +87,11 @@ class Stages:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, name: str, key: dict, work: Callable[[], dict]) -> dict:
-        """The result of `work()`, or the stored one when the stage was finished with the same `key`."""
+    def run(self, name: str, key: dict, work: Callable[[], dict], made: Sequence[Path] = ()) -> dict:
+        """The result of `work()`, or the stored one when it was finished with the same `key` and what it `made` is still there."""
         path = self.folder / f"{name}.json"
         key = json.loads(json.dumps(key))
-        if path.exists():
+        if path.exists() and all(p.exists() for p in made):
             stored = read_json(path, "a finished stage")
             if stored.get("key") == key:
                 return stored
@@ -98,7 +105,12 @@ class Stages:
         return stored
 
 
-def demo(out: str | Path = "runs/demo", config: DemoConfig = DemoConfig(), fresh: bool = False, progress: bool = True) -> dict:
+def demo(
+    out: str | Path = "runs/demo",
+    config: DemoConfig = DemoConfig(),
+    fresh: bool = False,
+    progress: bool = True,
+) -> dict:
     """Runs the demo and writes `results.json`, `report.html`, `rollout.mp4`, the datasets and the adapters into `out`.
 
     Args:
@@ -122,7 +134,11 @@ def _clear(out: Path) -> None:
     import shutil
 
     if out.exists() and not (out / "stages").is_dir() and any(out.iterdir()):
-        raise RadliteError(f"a demo's folder at {out}", "other files", "choose another --out: --fresh deletes only what it made")
+        raise RadliteError(
+            f"a demo's folder at {out}",
+            "other files",
+            "choose another --out: --fresh deletes only what it made",
+        )
     for name in ("stages", "datasets", "ecot", "rad", "ecot_matched", "clips"):
         shutil.rmtree(out / name, ignore_errors=True)
 
@@ -141,26 +157,59 @@ class _Demo:
     def all(self) -> dict:
         c = self.config
         arms = [*ARMS, *(["ecot_matched"] if c.matched else [])]
+        self._refuse_another()
         self.say(f"1/4 collecting {c.robot_episodes} robot and {c.human_episodes} human demonstrations")
-        data = self.stages.run("collect", self._key("robot_episodes", "human_episodes"), self._collect)
+        made = [self.out / "datasets" / name / "meta" for name in ("robot", "human")]
+        data = self.stages.run("collect", self._key("robot_episodes", "human_episodes"), self._collect, made)
         training = {}
         for i, arm in enumerate(arms):
             self.say(f"2/4 training {arm} ({i + 1} of {len(arms)}), {c.steps} steps")
-            training[arm] = self.stages.run(f"train_{arm}", self._train_key(data), lambda arm=arm: self._train(arm))
+            made = [self.out / arm / "adapter" / MANIFEST]
+            training[arm] = self.stages.run(
+                f"train_{arm}", self._train_key(data), lambda arm=arm: self._train(arm), made
+            )
         self.say("3/4 acting: robot tasks, human-only tasks, controls")
-        acting = {arm: self.stages.run(f"act_{arm}", self._act_key(arm), lambda arm=arm: self._act(arm)) for arm in arms}
+        acting = {}
+        for arm in arms:
+            made = [
+                self.out / "clips" / f"{arm}_{n}.{kind}" for n in range(len(AXES)) for kind in ("npz", "json")
+            ]
+            made = made if arm in ARMS else []
+            acting[arm] = self.stages.run(
+                f"act_{arm}", self._act_key(arm), lambda arm=arm: self._act(arm), made
+            )
         controls = self.stages.run("controls", self._act_key("rad"), self._controls)
         results = self._results(data, training, acting, controls)
         self.say("4/4 writing the report")
         report(self.out)
         return results
 
+    def _refuse_another(self) -> None:
+        """A folder belongs to one demo: what took minutes to train is not overwritten by another seed, size or base."""
+        names = ("robot_episodes", "human_episodes", "steps", "robot_per_batch", "ratio", "base")
+        key, path = self._key(*names) | {"base_sha": self._base_sha()}, self.out / "stages" / "demo.json"
+        if path.exists():
+            stored = read_json(path, "a demo's folder")
+            changed = [k for k in key if stored.get(k) != key[k]]
+            if changed:
+                raise RadliteError(
+                    f"a demo with the same sizes in {self.out}",
+                    f"one with another {', '.join(changed)}",
+                    "choose another --out, or --fresh to do this one again",
+                )
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(key))
+
     # -- keys: what a stage depends on ---------------------------------------------------------------------------------
     def _key(self, *names: str) -> dict:
         return {k: v for k, v in asdict(self.config).items() if k in (*names, "seed")}
 
     def _train_key(self, data: dict) -> dict:
-        return self._key("steps", "robot_per_batch", "ratio", "base") | {"data": data["result"], "base_sha": self._base_sha()}
+        return self._key("steps", "robot_per_batch", "ratio", "base") | {
+            "data": data["result"],
+            "base_sha": self._base_sha(),
+        }
 
     def _act_key(self, arm: str) -> dict:
         manifest = (self.out / arm / "adapter" / "manifest.json").read_text()
@@ -179,7 +228,7 @@ class _Demo:
             folder = self.out / "datasets" / name
             collect(folder, name, count, seed=c.seed, workers=workers, overwrite=True, progress=self.progress)
             dataset = EpisodeDataset(folder)
-            table[name] = {"episodes": len(dataset), "frames": dataset.num_frames, "sha256": dataset.sha256()}
+            table[name] = {"episodes": len(dataset), "frames": dataset.num_frames, "sha256": dataset.sha256}
         return table
 
     def _train(self, arm: str) -> dict:
@@ -195,14 +244,25 @@ class _Demo:
         return {"steps": result.steps, "robot_samples": c.steps * per_batch, "samples": samples}
 
     def _act(self, arm: str) -> dict:
-        c, agent = self.config, PolicyAgent(load_policy(c.base, self.out / arm))
-        own = rollout(agent, trials(None, c.robot_trials, c.seed), progress=self.progress, label=f"{arm}: robot tasks")
+        c = self.config
+        agent = PolicyAgent(load_policy(c.base, self.out / arm))
+        own = rollout(
+            agent, trials(None, c.robot_trials, c.seed), progress=self.progress, label=f"{arm}: robot tasks"
+        )
         human_only = self.human_only(c.human_only_trials)
-        shown = [i * len(human_only) // 3 for i in range(3)] if arm in ARMS else []  # the first of each axis, whatever comes out
-        outcomes = rollout(agent, human_only, keep=shown, progress=self.progress, label=f"{arm}: human-only tasks")
+        shown = (
+            [i * len(human_only) // 3 for i in range(3)] if arm in ARMS else []
+        )  # the first of each axis, whatever comes out
+        outcomes = rollout(
+            agent, human_only, keep=shown, progress=self.progress, label=f"{arm}: human-only tasks"
+        )
         for number, index in enumerate(shown):
             self._keep(arm, number, outcomes[index])
-        return {"robot_tasks": summarise(own), "human_only_tasks": summarise(outcomes), "fields": self._fields(agent.policy)}
+        return {
+            "robot_tasks": summarise(own),
+            "human_only_tasks": summarise(outcomes),
+            "fields": self._fields(agent.policy),
+        }
 
     def human_only(self, count: int) -> list[Trial]:
         """Evaluation trials on tasks that only human hands have shown, axis by axis."""
@@ -212,9 +272,9 @@ class _Demo:
         """Accuracy per field on frames that no arm has trained on: fresh robot clips and fresh human clips."""
         table = {}
         for name in ("robot", "human"):
-            folder = self.out / "datasets" / f"held_out_{name}"
             count = max(3, self.config.control_trials // 4)
-            if not folder.exists():
+            folder = self.out / "datasets" / f"held_out_{name}_{count}"
+            if not folder.exists():  # datasets are there whole or not at all
                 collect(folder, name, count, seed=self.config.seed + 9_000, workers=1, progress=False)
             table[name] = reasoning_accuracy(policy, EpisodeDataset(folder), 4 * count, self.config.seed)
         return table
@@ -223,16 +283,28 @@ class _Demo:
         c = self.config
         human_only = self.human_only(c.control_trials)
         wrong = PolicyAgent(load_policy(c.base, self.out / "rad"), instruct=another_instruction)
-        agents = {"do_nothing": StillAgent(), "random_actions": RandomAgent(c.seed), "rad_wrong_instruction": wrong}
-        return {k: summarise(rollout(a, human_only, progress=self.progress, label=k)) for k, a in agents.items()}
+        agents = {
+            "do_nothing": StillAgent(),
+            "random_actions": RandomAgent(c.seed),
+            "rad_wrong_instruction": wrong,
+        }
+        return {
+            k: summarise(rollout(a, human_only, progress=self.progress, label=k)) for k, a in agents.items()
+        }
 
     # -- pictures ------------------------------------------------------------------------------------------------------
     def _keep(self, arm: str, number: int, outcome: Outcome) -> None:
         """One rollout as drawn frames on disk, so that both arms can be shown side by side later."""
-        frames = [draw_prediction(f, t.reasoning, t.action, size=384)
-                  for f, t in zip(outcome.frames, outcome.thoughts, strict=False)]
+        frames = [
+            draw_prediction(f, t.reasoning, t.action, size=384)
+            for f, t in zip(outcome.frames, outcome.thoughts, strict=False)
+        ]
         last = draw_prediction(outcome.frames[-1], outcome.thoughts[-1].reasoning, None, size=384)
-        about = {"instruction": outcome.trial.task.instruction, "axis": outcome.trial.axis, "success": outcome.success}
+        about = {
+            "instruction": outcome.trial.task.instruction,
+            "axis": outcome.trial.axis,
+            "success": outcome.success,
+        }
         folder = self.out / "clips"
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +315,9 @@ class _Demo:
         arms = {arm: acting[arm]["result"] for arm in ARMS}
         others = dict(controls["result"])
         if "ecot_matched" in acting:
-            others["ecot_matched"] = {k: v for k, v in acting["ecot_matched"]["result"].items() if k != "fields"}
+            others["ecot_matched"] = {
+                k: v for k, v in acting["ecot_matched"]["result"].items() if k != "fields"
+            }
         spent = {
             "collect": data["seconds"],
             "train": {arm: stage["seconds"] for arm, stage in training.items()},
@@ -279,7 +353,10 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
     for number in range(len(AXES)):
         about = [read_json(out / "clips" / f"{arm}_{number}.json", "a clip") for arm in ARMS]
         frames = [np.load(out / "clips" / f"{arm}_{number}.npz")["frames"] for arm in ARMS]
-        titles = tuple(f"{TITLES[a]} - {'done' if b['success'] else 'not done'}" for a, b in zip(ARMS, about, strict=True))
+        titles = tuple(
+            f"{TITLES[a]} - {'done' if b['success'] else 'not done'}"
+            for a, b in zip(ARMS, about, strict=True)
+        )
         title = f"{about[0]['instruction']} ({about[0]['axis'].replace('_', ' ')})"
         clips.append((title, side_by_side(*frames, titles=titles)))
     return clips
@@ -293,4 +370,8 @@ def demo_training(steps: int) -> TrainConfig:
 def versions() -> dict[str, str]:
     """Versions of what the figures depend on."""
     names = ("torch", "transformers", "peft", "accelerate", "mujoco", "numpy")
-    return {"python": platform.python_version(), "radlite": radlite.__version__, **{n: version(n) for n in names}}
+    return {
+        "python": platform.python_version(),
+        "radlite": radlite.__version__,
+        **{n: version(n) for n in names},
+    }

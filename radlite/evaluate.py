@@ -15,8 +15,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from radlite.episodes import EpisodeDataset, Sample
+from radlite.errors import RadliteError
 from radlite.policy import Policy, Prediction
-from radlite.reasoning import Reasoning
+from radlite.reasoning import FRAME_SIZE, Reasoning
 from radlite.stats import wilson
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
@@ -100,8 +101,14 @@ class Outcome:
     actions: list[np.ndarray] = field(default_factory=list, repr=False)
 
 
-def rollout(agent: Agent, trials: Sequence[Trial], max_steps: int = MAX_STEPS, keep: Sequence[int] = (),
-            progress: bool = True, label: str = "rollout") -> list[Outcome]:
+def rollout(
+    agent: Agent,
+    trials: Sequence[Trial],
+    max_steps: int = MAX_STEPS,
+    keep: Sequence[int] = (),
+    progress: bool = True,
+    label: str = "rollout",
+) -> list[Outcome]:
     """Runs every trial to success or `max_steps`.
 
     Args:
@@ -111,7 +118,12 @@ def rollout(agent: Agent, trials: Sequence[Trial], max_steps: int = MAX_STEPS, k
         keep: indices of trials whose frames and thoughts are kept for people to see.
         progress: show a bar.
         label: of the bar.
+
+    Raises:
+        RadliteError: no trials.
     """
+    if not trials:
+        raise RadliteError("at least one trial", "none", "ask for more trials")
     outcomes: list[Outcome] = []
     with tqdm(total=len(trials), desc=label, unit="trial", disable=not progress, leave=False) as bar:
         for start in range(0, len(trials), BATCH):
@@ -120,7 +132,9 @@ def rollout(agent: Agent, trials: Sequence[Trial], max_steps: int = MAX_STEPS, k
     return outcomes
 
 
-def _run_batch(agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], bar: tqdm) -> list[Outcome]:
+def _run_batch(
+    agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], bar: tqdm
+) -> list[Outcome]:
     envs = [TabletopEnv(max_steps=max_steps) for _ in trials]
     with ThreadPoolExecutor(2) as pool:  # MuJoCo works outside Python's lock
         seen = [o for o, _ in pool.map(lambda e, t: e.reset(options={"trial": t}), envs, trials)]
@@ -148,7 +162,10 @@ def _run_batch(agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[
 def summarise(outcomes: Sequence[Outcome]) -> dict:
     """{"successes", "trials", "rate", "interval": 95% Wilson, "by_axis", "by_family"}."""
     table = _count(outcomes)
-    for key, of in (("by_axis", lambda o: o.trial.axis or "home"), ("by_family", lambda o: o.trial.task.family)):
+    for key, of in (
+        ("by_axis", lambda o: o.trial.axis or "home"),
+        ("by_family", lambda o: o.trial.task.family),
+    ):
         groups = sorted({of(o) for o in outcomes})
         table[key] = {g: _count([o for o in outcomes if of(o) == g]) for g in groups}
     return table
@@ -174,13 +191,15 @@ def another_instruction(trial: Trial) -> str:
 
 
 # -- reasoning, field by field ---------------------------------------------------------------------------------------
-def reasoning_accuracy(policy: Policy, dataset: EpisodeDataset, count: int = 200, seed: int = 0) -> dict[str, float]:
+def reasoning_accuracy(
+    policy: Policy, dataset: EpisodeDataset, count: int = 200, seed: int = 0
+) -> dict[str, float]:
     """How right the freely written chain is on frames of a dataset.
 
     Returns:
         For task, plan, subtask, move: share written exactly. For bboxes: `bboxes_iou` (mean over true boxes, 0 where the
-        name is missing). For gripper: `gripper_px` (median error of its first point, pixels of 256). For the two
-        reasons: share written exactly. Where the data has actions: `action_cm` (median error of the translation).
+        name is missing). For gripper: `gripper_px` (median error of its first point, pixels of 256; the frame's diagonal
+        where it is missing). For the two reasons: share written exactly. Where the data has actions: `action_cm` (median error of the translation).
     """
     order = np.random.default_rng(seed).permutation(dataset.num_frames)[:count]
     samples = [dataset.frame(int(i)) for i in order]
@@ -195,14 +214,20 @@ def reasoning_accuracy(policy: Policy, dataset: EpisodeDataset, count: int = 200
 
 
 def _marks(sample: Sample, said: Prediction) -> dict[str, float]:
-    truth, guess = sample.reasoning, said.reasoning
-    marks = {f: float(getattr(truth, f) == getattr(guess, f))
-             for f in ("task", "plan", "subtask_reason", "subtask", "move_reason", "move") if getattr(truth, f)}
+    truth, guess = sample.reasoning or Reasoning(), said.reasoning
+    marks = {
+        f: float(getattr(truth, f) == getattr(guess, f))
+        for f in ("task", "plan", "subtask_reason", "subtask", "move_reason", "move")
+        if getattr(truth, f)
+    }
     boxes = {b.name: b.xyxy for b in guess.bboxes or ()}
     if truth.bboxes:
-        marks["bboxes_iou"] = float(np.mean([iou(b.xyxy, boxes[b.name]) if b.name in boxes else 0.0 for b in truth.bboxes]))
-    if truth.gripper and guess.gripper:
-        marks["gripper_px"] = float(np.hypot(*np.subtract(truth.gripper[0], guess.gripper[0])))
+        marks["bboxes_iou"] = float(
+            np.mean([iou(b.xyxy, boxes[b.name]) if b.name in boxes else 0.0 for b in truth.bboxes])
+        )
+    if truth.gripper:
+        away = np.subtract(truth.gripper[0], guess.gripper[0]) if guess.gripper else (FRAME_SIZE, FRAME_SIZE)
+        marks["gripper_px"] = float(np.hypot(*away))
     if sample.action is not None:
         marks["action_cm"] = float(np.linalg.norm(sample.action[:3] - said.action[:3]) * 100)
     return marks

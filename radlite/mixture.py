@@ -64,9 +64,10 @@ class Mixture:
         if self.human is not None and self.human.embodiment != "human":
             raise RadliteError("an action-free human dataset as `human`", f"embodiment {self.human.embodiment!r}",
                                "pass robot data as `robot`")
-        if self.robot_per_batch < 1 or not (math.isfinite(self.ratio) and self.ratio >= 0):
-            raise RadliteError("robot_per_batch >= 1 and a finite ratio >= 0",
-                               f"robot_per_batch={self.robot_per_batch}, ratio={self.ratio}", "choose for example 32 and 1.0")
+        if self.robot_per_batch < 1 or not (math.isfinite(self.ratio) and self.ratio >= 0) or self.seed < 0:
+            raise RadliteError("robot_per_batch >= 1, a finite ratio >= 0 and a seed >= 0",
+                               f"robot_per_batch={self.robot_per_batch}, ratio={self.ratio}, seed={self.seed}",
+                               "choose for example 32, 1.0 and 0")
 
     def humans_before(self, step: int) -> int:
         """Human samples drawn in all batches before `step`."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from radlite.actions import ACTION_DIM, BINS, ActionStats, decode, encode, expectation
 from radlite.adapter import load_adapter
 from radlite.errors import RadliteError
-from radlite.reasoning import ACTION_TAG, Reasoning
+from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.vlm import VLM, load_vlm
 
 MAX_REASONING = 220  # tokens of a chain before ACTION: is forced
@@ -64,15 +64,15 @@ class Policy:
         Args:
             images: uint8 (B, H, W, 3), or a list of uint8 (H, W, 3).
             instructions: one a picture, or one for all.
-            reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued; False acts
-                without any reasoning.
+            reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued after its last
+                field, and what it says stays as it is; False acts without any reasoning.
             stream: yield the growing predictions after every token instead of returning the last ones.
             decode: "expectation" over bins or the most likely bin ("mode").
 
         Raises:
             RadliteError: wrong shapes or counts, or a policy without action statistics.
         """
-        states = self._generate(*_checked(images, instructions, reasoning, decode, self))
+        states = self._generate(*_checked(images, instructions, reasoning, decode, self), stream)
         if stream:
             return states
         *_, last = states
@@ -80,7 +80,7 @@ class Policy:
 
     @torch.inference_mode()
     def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
-                  stream: bool = True) -> Iterator[list[Prediction]]:
+                  stream: bool) -> Iterator[list[Prediction]]:
         vlm, writer = self.vlm, _Writer(self.vlm, self.stats, chains, mode)
         prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
         width = max(map(len, prompts))
@@ -106,17 +106,20 @@ def _checked(images, instructions, reasoning, mode, policy: Policy):
     if mode not in ("expectation", "mode"):
         raise RadliteError("decode 'expectation' or 'mode'", repr(mode), "choose one of them")
     frames = [np.asarray(f) for f in images]
-    if not frames or any(f.ndim != 3 or f.shape[-1] != 3 or f.dtype != np.uint8 for f in frames):
-        found = f"{frames[0].dtype} {frames[0].shape}" if frames else "no picture"
-        raise RadliteError("pictures as uint8 (B, H, W, 3)", found, "pass a list even for one picture")
+    bad = [f"{f.dtype} {f.shape}" for f in frames
+           if f.ndim != 3 or f.shape[-1] != 3 or f.dtype != np.uint8 or 0 in f.shape]
+    if bad or not frames:
+        raise RadliteError("pictures as uint8 (B, H, W, 3)", bad[0] if bad else "no picture", "pass a list even for one picture")
     if isinstance(instructions, str):
         instructions = [instructions] * len(frames)
-    if isinstance(reasoning, Reasoning) or reasoning is None or isinstance(reasoning, bool):
+    if reasoning is None or isinstance(reasoning, Reasoning | bool | str):
         reasoning = [reasoning] * len(frames)
     if len(instructions) != len(frames) or len(reasoning) != len(frames):
         raise RadliteError(f"{len(frames)} instructions and chains, one a picture",
                            f"{len(instructions)} instructions, {len(reasoning)} chains", "give one for each picture")
     for chain in reasoning:
+        if not (chain is None or isinstance(chain, Reasoning | bool)):
+            raise RadliteError("chains as Reasoning, None or False", repr(chain)[:80], "read text with Reasoning.from_text")
         if isinstance(chain, Reasoning):
             chain.validate()
     return policy.vlm.same_size(frames), list(instructions), list(reasoning), mode
@@ -129,6 +132,7 @@ class _Writer:
         self.vlm, self.stats, self.chains, self.mode = vlm, stats, chains, mode
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
+        self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
         rows = len(chains)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
@@ -144,14 +148,26 @@ class _Writer:
 
     def choose(self, logits: Tensor) -> Tensor:
         """Next token of every row from logits (B, V); (B,) ids."""
-        free = logits.clone()
-        free[:, self.vlm.never_in_text] = -torch.inf
+        free = logits.index_fill(1, self.banned, -torch.inf)
+        if not self.tokens[0]:
+            for row, chain in enumerate(self.chains):
+                self._only_tags(free[row], chain)
         free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
         greedy = free_log.argmax(-1).tolist()
         action_probs = action_log.exp().cpu().numpy() if any(self._acting(r) for r in range(len(self.tokens))) else None
         chosen = [self._choose_row(r, greedy[r], free_log[r], action_log[r], action_probs) for r in range(len(greedy))]
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
         return torch.tensor(chosen, device=logits.device)
+
+    def _only_tags(self, free: Tensor, chain: Reasoning | bool | None) -> None:
+        """After a chain that is given only the tag of a later field (or the action) may come: given fields stay as they are."""
+        given = chain.to_dict() if isinstance(chain, Reasoning) else {}
+        if given:
+            later = FIELDS[max(map(FIELDS.index, given)) + 1 :]
+            openings = [self.vlm.encode(f" {tag}")[0] for tag in (*(TAGS[f] for f in later), ACTION_TAG)]
+            kept = free[openings]
+            free.fill_(-torch.inf)
+            free[openings] = kept
 
     def _acting(self, row: int) -> bool:
         return self.forced[row] == [] and len(self.probs[row]) < ACTION_DIM
@@ -190,13 +206,13 @@ class _Writer:
         count = len(self.tokens[row]) - len(self.probs[row])
         written = self.vlm.tokenizer.decode(self.tokens[row][:count], skip_special_tokens=False)
         chain = self.chains[row]
-        given = f" {chain.to_text()}" if isinstance(chain, Reasoning) else ""
-        text = (given + written).strip()
+        given = chain if isinstance(chain, Reasoning) else Reasoning()
+        parsed = Reasoning.parse_partial(written)
         probs = np.stack(self.probs[row]) if len(self.probs[row]) == ACTION_DIM else None
         return Prediction(
-            reasoning=Reasoning.parse_partial(text),
+            reasoning=given.replace(**{f: getattr(parsed, f) for f in FIELDS if getattr(given, f) is None}),
             action=None if probs is None else self._action(probs),
-            text=text,
+            text=(given.to_text() + written).strip(),
             tokens=self.vlm.tokenizer.convert_ids_to_tokens(self.tokens[row]),
             logprobs=np.array(self.logprobs[row], np.float32),
             action_probs=probs,

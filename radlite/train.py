@@ -15,7 +15,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -68,13 +68,26 @@ class TrainConfig:
     collate: CollateConfig = field(default_factory=CollateConfig)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.rate <= 0 or self.lora_rank < 0 or self.log_every < 1:
-            found = f"steps={self.steps}, rate={self.rate}, lora_rank={self.lora_rank}, log_every={self.log_every}"
-            raise RadliteError("steps >= 1, rate > 0, lora_rank >= 0, log_every >= 1", found, "correct the configuration")
+        if (
+            self.steps < 1
+            or not 0 < self.rate < math.inf
+            or min(self.lora_rank, self.seed) < 0
+            or self.log_every < 1
+        ):
+            found = ", ".join(
+                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed")
+            )
+            raise RadliteError(
+                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0",
+                found,
+                "correct the configuration",
+            )
+        if self.precision not in (None, "bf16", "no"):
+            raise RadliteError("precision 'bf16', 'no' or None", repr(self.precision), "choose one of them")
 
     @property
     def method(self) -> str:
-        """"lora" or "full"."""
+        """ "lora" or "full"."""
         return "lora" if self.lora_rank else "full"
 
 
@@ -128,8 +141,14 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return config.rate * warm * (0.02 + 0.98 * cosine)
 
 
-def train(vlm: VLM, mixture: Mixture, out: str | Path, config: TrainConfig = TrainConfig(), progress: bool = True,
-          stop_after: int | None = None) -> TrainResult:
+def train(
+    vlm: VLM,
+    mixture: Mixture,
+    out: str | Path,
+    config: TrainConfig = TrainConfig(),
+    progress: bool = True,
+    stop_after: int | None = None,
+) -> TrainResult:
     """Trains `vlm` (changed in place) on a mixture; `out` gets `adapter/`, `checkpoint/` and `log.jsonl`.
 
     Called again with the same arguments it resumes; a finished run returns at once.
@@ -148,10 +167,15 @@ def train(vlm: VLM, mixture: Mixture, out: str | Path, config: TrainConfig = Tra
     out, stats = Path(out), ActionStats.fit(mixture.robot.actions())
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
+    if hasattr(vlm.model, "peft_config"):
+        raise RadliteError(
+            "a freshly loaded base", f"{vlm.name} with an adapter in it", "load it again with load_vlm"
+        )
     identity = run_identity(vlm, mixture, config)
     if config.method == "lora":
         attach_lora(vlm, config)
-    accelerator = Accelerator(mixed_precision=_precision(config, vlm), cpu=str(vlm.device) == "cpu")
+    # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
+    accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
     step = _resume(out, vlm, config, optimizer, identity)
@@ -166,7 +190,7 @@ def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     settings = {k: v for k, v in asdict(config).items() if k not in ("checkpoint_seconds", "log_every")}
     return json.loads(json.dumps({
         "base": vlm.name, "base_sha256": vlm.sha256, "config": settings,
-        "robot": mixture.robot.sha256(), "human": mixture.human.sha256() if mixture.human else None,
+        "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
         "mixture": {"robot_per_batch": mixture.robot_per_batch, "ratio": mixture.ratio, "seed": mixture.seed},
     }))  # fmt: skip
 
@@ -189,9 +213,17 @@ class _Run:
     def loop(self, step: int, last: int, progress: bool) -> TrainResult:
         """Steps from `step` up to `last`, saving now and then, at the end, and when interrupted."""
         began = saved = time.monotonic()
+        first = step
         self.vlm.model.train()
         log = _Log(self.out / LOG, step, self.config.log_every)
-        bar = tqdm(total=self.config.steps, initial=step, desc=self.out.name, unit="step", disable=not progress, leave=False)
+        bar = tqdm(
+            total=self.config.steps,
+            initial=step,
+            desc=self.out.name,
+            unit="step",
+            disable=not progress,
+            leave=False,
+        )
         with _interrupt() as stop, bar:
             while step < last and not stop.is_set():
                 samples = self.mixture.batch(step)
@@ -203,25 +235,33 @@ class _Run:
                     self.save(step)
                     saved = time.monotonic()
             interrupted = stop.is_set()
-        self.save(step)
+        if step > first or not (self.out / "adapter").exists():
+            self.save(step)
         self.vlm.model.eval()
         return TrainResult(self.out / "adapter", step, time.monotonic() - began, interrupted)
 
     def step(self, step: int, samples: list[Sample], detail: bool) -> tuple[float, dict]:
         """One optimiser step; nothing is changed when the loss is not finite."""
         mine = samples[self.accelerator.process_index :: self.accelerator.num_processes]
-        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(self.vlm.device)
+        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(
+            self.vlm.device
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self.config)
-        with self.accelerator.autocast():
+        with torch.autocast(
+            self.vlm.device.type, torch.bfloat16, _precision(self.config, self.vlm) == "bf16"
+        ):
             loss, fields = self.objective(batch, detail)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
         if not (torch.isfinite(loss) and torch.isfinite(torch.as_tensor(norm))):
             self.optimizer.zero_grad()
             who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in mine[:6])
-            raise RadliteError("a finite loss", f"loss {loss.item()}, gradient norm {float(norm)} at step {step} on {who}",
-                               "look at these samples, or lower the learning rate; the last checkpoint is intact")
+            raise RadliteError(
+                "a finite loss",
+                f"loss {loss.item()}, gradient norm {float(norm)} at step {step} on {who}",
+                "look at these samples, or lower the learning rate; the last checkpoint is intact",
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.item(), fields
@@ -231,9 +271,19 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         state = trainable_state(self.vlm, self.config)
-        write_adapter(self.out / "adapter", self.vlm, self.config, self.stats, state, {**self.identity, "steps_done": step})
-        moments = {f"moment/{i}/{k}": torch.as_tensor(v).cpu().contiguous()
-                   for i, entry in self.optimizer.state_dict()["state"].items() for k, v in entry.items()}
+        write_adapter(
+            self.out / "adapter",
+            self.vlm,
+            self.config,
+            self.stats,
+            state,
+            {**self.identity, "steps_done": step},
+        )
+        moments = {
+            f"moment/{i}/{k}": torch.as_tensor(v).cpu().contiguous()
+            for i, entry in self.optimizer.state_dict()["state"].items()
+            for k, v in entry.items()
+        }
 
         def fill(folder: Path) -> None:
             save_file({f"weight/{k}": v for k, v in state.items()} | moments, folder / TENSORS)
@@ -242,17 +292,27 @@ class _Run:
         write_folder(self.out / "checkpoint", fill)
 
 
-def write_adapter(folder: Path, vlm: VLM, config: TrainConfig, stats: ActionStats, state: dict[str, Tensor], made: dict) -> None:
+def write_adapter(
+    folder: Path, vlm: VLM, config: TrainConfig, stats: ActionStats, state: dict[str, Tensor], made: dict
+) -> None:
     """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics."""
-    about = {"format": 1, "base": vlm.name, "base_sha256": vlm.sha256, "method": config.method,
-             "stats": stats.to_dict(), "train": made}
+    about = {
+        "format": 1,
+        "base": vlm.name,
+        "base_sha256": vlm.sha256,
+        "method": config.method,
+        "stats": stats.to_dict(),
+        "train": made,
+    }
 
     def fill(target: Path) -> None:
         if config.method == "lora":
             peft_config = vlm.model.peft_config["default"]
             plain = {**peft_config.to_dict(), "base_model_name_or_path": vlm.name, "inference_mode": True}
             (target / "adapter_config.json").write_text(json.dumps(_plain(plain), indent=1, sort_keys=True))
-        save_file(state, target / ("adapter_model.safetensors" if config.method == "lora" else "model.safetensors"))
+        save_file(
+            state, target / ("adapter_model.safetensors" if config.method == "lora" else "model.safetensors")
+        )
         (target / STATE).write_text(json.dumps(about, indent=1))
 
     write_folder(folder, fill)
@@ -277,7 +337,9 @@ def _precision(config: TrainConfig, vlm: VLM) -> str:
     return "bf16" if str(vlm.device).startswith("cuda") and torch.cuda.is_bf16_supported() else "no"
 
 
-def _resume(out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, identity: dict) -> int:
+def _resume(
+    out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, identity: dict
+) -> int:
     """Loads the checkpoint in `out`, if there is one, and returns the step to go on from."""
     folder = out / "checkpoint"
     if not folder.exists():
@@ -286,20 +348,27 @@ def _resume(out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Opt
     about = read_json(folder / STATE, "a checkpoint")
     if about.get("identity") != identity:
         changed = sorted(k for k in identity if about.get("identity", {}).get(k) != identity[k])
-        raise RadliteError("a checkpoint of this very run", f"one with another {', '.join(changed)} in {folder}",
-                           "choose another output folder, or delete this one to start again")
+        raise RadliteError(
+            "a checkpoint of this very run",
+            f"one with another {', '.join(changed)} in {folder}",
+            "choose another output folder, or delete this one to start again",
+        )
     state = read_tensors(folder / TENSORS)
     weights = {k.removeprefix("weight/"): v for k, v in state.items() if k.startswith("weight/")}
     if config.method == "lora":
         set_peft_model_state_dict(vlm.model, weights)
     else:
-        vlm.model.load_state_dict(weights, strict=False)
+        vlm.model.load_state_dict(
+            weights, strict=False
+        )  # the output layer is the embedding, and is not stored twice
     moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for key, value in state.items():
         if key.startswith("moment/"):
             _, index, name = key.split("/")
             moments[int(index)][name] = value
-    optimizer.load_state_dict({"state": dict(moments), "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": dict(moments), "param_groups": optimizer.state_dict()["param_groups"]}
+    )
     return int(about["step"])
 
 
@@ -308,10 +377,10 @@ class _Log:
 
     def __init__(self, path: Path, step: int, every: int) -> None:
         self.path, self.every = path, every
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        kept = [row for row in read_log(path) if row["step"] <= step]
         with disk_errors(path):
             temp = path.with_suffix(".partial")
-            temp.write_text("".join(f"{line}\n" for line in kept))
+            temp.write_text("".join(json.dumps(row) + "\n" for row in kept))
             os.replace(temp, path)
         self._losses: list[float] = []
         self._samples, self._since = 0, time.monotonic()
@@ -322,23 +391,25 @@ class _Log:
         if step % self.every:
             return
         now = time.monotonic()
-        row = {"step": step, "loss": sum(self._losses) / len(self._losses), "lr": rate,
-               "samples_per_s": round(self._samples / max(1e-9, now - self._since), 2), "fields": fields}
+        row = {
+            "step": step,
+            "loss": sum(self._losses) / len(self._losses),
+            "lr": rate,
+            "samples_per_s": round(self._samples / max(1e-9, now - self._since), 2),
+            "fields": fields,
+        }
         with disk_errors(self.path), self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self._losses, self._samples, self._since = [], 0, now
 
 
-def _lines(path: Path) -> list[str]:
-    """Whole lines of a log; a last one that was cut off is dropped."""
-    if not path.exists():
-        return []
-    return [line for line in path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
-
-
 def read_log(path: str | Path) -> list[dict]:
-    """The rows of a `log.jsonl`, oldest first."""
-    return [json.loads(line) for line in _lines(Path(path))]
+    """The rows of a `log.jsonl`, oldest first; a line that was cut off is left out."""
+    rows, path = [], Path(path)
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and "step" in row]
 
 
 @contextmanager

@@ -72,7 +72,12 @@ def _view(world: World) -> View:
 def _patch_classes(world: World, geoms: np.ndarray) -> np.ndarray:
     """The commonest class of each patch of a GRID x GRID raster, uint8; anything is preferred to the bare table."""
     lookup = np.array([CLASSES.index(o) if o in CLASSES else int(o != "world") for o in world.owners] + [0])
-    cells = lookup[geoms].reshape(GRID, IMAGE_SIZE // GRID, GRID, -1).transpose(0, 2, 1, 3).reshape(GRID * GRID, -1)
+    cells = (
+        lookup[geoms]
+        .reshape(GRID, IMAGE_SIZE // GRID, GRID, -1)
+        .transpose(0, 2, 1, 3)
+        .reshape(GRID * GRID, -1)
+    )
     counts = (cells[..., None] == np.arange(len(CLASSES))).sum(1).astype(float)
     counts[:, 0] *= 0.34  # a patch one third full of a thing is the thing's
     return counts.argmax(1).astype(np.uint8)
@@ -112,7 +117,10 @@ def _handled(rng: np.random.Generator) -> list[tuple]:
             pictures.append(_picture(world))
         if intent.phase == "stop":
             break
-        world.step(action[:3] + rng.normal(0, 0.006, 3) + (rng.random() < 0.1) * rng.uniform(-0.04, 0.04, 3), action[6])
+        world.step(
+            action[:3] + rng.normal(0, 0.006, 3) + (rng.random() < 0.1) * rng.uniform(-0.04, 0.04, 3),
+            action[6],
+        )
     return pictures
 
 
@@ -123,7 +131,11 @@ def _chunk(args: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     while len(rows) < count:
         rows += _handled(rng) if rng.random() < 0.13 else _placed(rng)
     rows = rows[:count]
-    return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]), [json.dumps(asdict(r[2])) for r in rows]
+    return (
+        np.stack([r[0] for r in rows]),
+        np.stack([r[1] for r in rows]),
+        [json.dumps(asdict(r[2])) for r in rows],
+    )
 
 
 def make_pictures(out: Path, count: int, seed: int = 0, workers: int = 2, chunk: int = 500) -> None:
@@ -135,7 +147,9 @@ def make_pictures(out: Path, count: int, seed: int = 0, workers: int = 2, chunk:
     patches = np.lib.format.open_memmap(out / "patches.npy", "w+", np.uint8, (total, GRID * GRID))
     with ProcessPoolExecutor(workers) as pool, (out / "views.jsonl").open("w") as lines:
         jobs = pool.map(_chunk, [(seed * 1_000_003 + i, chunk) for i in range(chunks)])
-        for i, (pictures, classes, views) in enumerate(tqdm(jobs, total=chunks, desc="pictures", unit="chunk")):
+        for i, (pictures, classes, views) in enumerate(
+            tqdm(jobs, total=chunks, desc="pictures", unit="chunk")
+        ):
             images[i * chunk : (i + 1) * chunk], patches[i * chunk : (i + 1) * chunk] = pictures, classes
             lines.write("\n".join(views) + "\n")
     images.flush(), patches.flush()

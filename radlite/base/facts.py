@@ -68,7 +68,9 @@ def facts(view: View, rng: Random, count: int) -> list[Piece]:
         pieces = _sentence(view, rng)
         sentences.setdefault("".join(text for text, _ in pieces), pieces)
     order = list(sentences.values())
-    if rng.random() < 0.5:  # the gripper's sentence comes first only half of the time, so that no other leans on it
+    if (
+        rng.random() < 0.5
+    ):  # the gripper's sentence comes first only half of the time, so that no other leans on it
         rng.shuffle(order)
     return [piece for sentence in order for piece in sentence]
 
@@ -89,10 +91,14 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
 
 def words() -> list[str]:
     """All plain words of the facts and of the tabletop's language, for the tokenizer."""
-    text = " ".join([
-        "At is the from The gripper holds open half closed it way let go of",
-        *BASE_THINGS, *NEW_THINGS, *PLACES,
-        "put on in pick up move left right forward back reach grasp lift to let go rise above lower onto carry away hold",
-        "stop goal It must go jaws backward close gripper down release What action should the robot take to",
-    ])
+    text = " ".join(
+        [
+            "At is the from The gripper holds open half closed it way let go of",
+            *BASE_THINGS,
+            *NEW_THINGS,
+            *PLACES,
+            "put on in pick up move left right forward back reach grasp lift to let go rise above lower onto carry away hold",
+            "stop goal It must go jaws backward close gripper down release What action should the robot take to",
+        ]
+    )
     return sorted(set(text.split()))

@@ -63,7 +63,12 @@ class Pictures:
         if rng is not None:
             gain = torch.tensor(rng.uniform(0.88, 1.12, (len(index), 3, 1, 1)), dtype=torch.float32)
             shift = torch.tensor(rng.uniform(-0.08, 0.08, (len(index), 1, 1, 1)), dtype=torch.float32)
-            x = x * gain + shift + 0.02 * torch.randn(x.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 31))))
+            x = (
+                x * gain
+                + shift
+                + 0.02
+                * torch.randn(x.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 31))))
+            )
         return x[:, None].clamp(-1, 1)
 
 
@@ -76,7 +81,10 @@ def coarser(cells: np.ndarray, side: int = IMAGE_SIZE // PATCH) -> np.ndarray:
         area = np.zeros((len(part), side, side, len(CLASSES)), np.float32)
         for row in range(side):
             for column in range(side):
-                rows, columns = fine[0][row * GRID : (row + 1) * GRID], fine[1][column * GRID : (column + 1) * GRID]
+                rows, columns = (
+                    fine[0][row * GRID : (row + 1) * GRID],
+                    fine[1][column * GRID : (column + 1) * GRID],
+                )
                 for r, share in zip(*np.unique(rows, return_counts=True), strict=True):
                     for c, width in zip(*np.unique(columns, return_counts=True), strict=True):
                         area[np.arange(len(part)), row, column, part[:, r, c]] += share * width
@@ -92,7 +100,9 @@ class Wording:
         self.tokenizer = tokenizer
         self.image_id = tokenizer.convert_tokens_to_ids("<image>")
 
-    def rows(self, views: list[View], rng: np.random.Generator, count: int) -> list[tuple[list[int], list[bool]]]:
+    def rows(
+        self, views: list[View], rng: np.random.Generator, count: int
+    ) -> list[tuple[list[int], list[bool]]]:
         """Token ids and loss flags of random facts about each view."""
         words = Random(int(rng.integers(1 << 62)))
         pieces = [facts(v, words, count) for v in views]
@@ -120,7 +130,9 @@ class Wording:
             end = len(head) + len(tokens)
             ids[k, :end] = torch.tensor(head + tokens)
             mask[k, :end] = 1
-            labels[k, len(head) : end] = torch.tensor([t if f else -100 for t, f in zip(tokens, flags, strict=True)])
+            labels[k, len(head) : end] = torch.tensor(
+                [t if f else -100 for t, f in zip(tokens, flags, strict=True)]
+            )
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
@@ -135,7 +147,9 @@ def text_loss(model, batch: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, 
     images = model.model.connector(hidden)  # (B, 36, D)
     embeds = model.get_input_embeddings()(batch["input_ids"])
     embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
-    out = model.model.text_model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).last_hidden_state
+    out = model.model.text_model(
+        inputs_embeds=embeds, attention_mask=batch["attention_mask"]
+    ).last_hidden_state
     labels = batch["labels"][:, 1:]
     paid = labels != -100
     logits = model.lm_head(out[:, :-1][paid]).float()
@@ -156,7 +170,11 @@ class Meter:
     def read(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         guess, truth = logits.argmax(-1).numpy(), labels.numpy()
         result = {"words": float((guess == truth)[self.kind[truth] == "word"].mean())}
-        for kind, unit in (("x", PIXELS_PER_UNIT), ("y", PIXELS_PER_UNIT), *((a, CM_PER_UNIT) for a in ("lateral", "depth", "height"))):
+        for kind, unit in (
+            ("x", PIXELS_PER_UNIT),
+            ("y", PIXELS_PER_UNIT),
+            *((a, CM_PER_UNIT) for a in ("lateral", "depth", "height")),
+        ):
             mine = self.kind[truth] == kind
             error = np.abs(self.value[guess] - self.value[truth])[mine] * unit
             result[kind] = float(np.median(error))
@@ -184,7 +202,9 @@ def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: nn
 
 def rate_at(step: int, config: PretrainConfig) -> float:
     """Warm-up, then a cosine to a fiftieth, once for each stage."""
-    start, length = (0, config.dense_steps) if step < config.dense_steps else (config.dense_steps, config.text_steps)
+    start, length = (
+        (0, config.dense_steps) if step < config.dense_steps else (config.dense_steps, config.text_steps)
+    )
     done = (step - start) / max(1, length)
     warm = min(1.0, (step - start + 1) / 150)
     floor = 0.3 if start == 0 else 0.02
@@ -204,8 +224,15 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     wording, meter = Wording(tokenizer), Meter(tokenizer)
     params = [*model.parameters(), *head.parameters()]
     decay = [p for p in params if p.ndim > 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.02}, {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0}],
-                                  lr=config.rate, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decay, "weight_decay": 0.02},
+            {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=config.rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
     bundle = nn.ModuleDict({"model": model, "head": head})
     step = _resume(out, bundle, optimizer)
     began, last = time.time(), time.time()

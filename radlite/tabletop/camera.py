@@ -11,7 +11,7 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 
-FRAME_SIZE = 256
+from radlite.reasoning import FRAME_SIZE
 from radlite.tabletop.scene import Look
 
 ELEVATION = np.deg2rad(60.0)
@@ -50,7 +50,9 @@ def _cast(model, data, origin: np.ndarray, rays: np.ndarray, normals: np.ndarray
     flat = None if normals is None else normals.reshape(-1)
     # mj_multiRay caches body bounds as the rays are cast; geoms of group 3 are collision-only and unseen
     groups = np.array([1, 1, 1, 0, 0, 0], np.uint8)
-    mujoco.mj_multiRay(model, data, origin, rays.reshape(-1), groups, True, -1, geom, dist, flat, count, mujoco.mjMAXVAL)
+    mujoco.mj_multiRay(
+        model, data, origin, rays.reshape(-1), groups, True, -1, geom, dist, flat, count, mujoco.mjMAXVAL
+    )
     return geom, dist
 
 

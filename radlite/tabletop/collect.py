@@ -69,11 +69,20 @@ def _attempt(job: tuple[int, str | None, str, int]) -> Episode | None:
     return record(draw_trial(seed, axis), embodiment, seed, size)
 
 
-def episodes(count: int, embodiment: str, axes: tuple[str | None, ...], seed: int, size: int = POLICY_SIZE,
-             workers: int = 2, progress: bool = True) -> Iterator[Episode]:
+def episodes(
+    count: int,
+    embodiment: str,
+    axes: tuple[str | None, ...],
+    seed: int,
+    size: int = POLICY_SIZE,
+    workers: int = 2,
+    progress: bool = True,
+) -> Iterator[Episode]:
     """`count` successful demonstrations, axes in turn; the same for any number of workers."""
     jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size) for i in range(3 * count + 20))
-    with tqdm(total=count, desc=f"collect {embodiment}", unit="episode", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=count, desc=f"collect {embodiment}", unit="episode", disable=not progress, leave=False
+    ) as bar:
         found = 0
         for episode in _run(jobs, workers, count):
             if episode is not None:
@@ -82,7 +91,9 @@ def episodes(count: int, embodiment: str, axes: tuple[str | None, ...], seed: in
                 yield episode
             if found == count:
                 return
-    raise RadliteError(f"{count} successful demonstrations", f"{found} in {3 * count + 20} tries", "this is a bug: report it")
+    raise RadliteError(
+        f"{count} successful demonstrations", f"{found} in {3 * count + 20} tries", "this is a bug: report it"
+    )
 
 
 def _run(jobs: Iterator[tuple], workers: int, count: int) -> Iterator[Episode | None]:
@@ -105,9 +116,18 @@ def _run(jobs: Iterator[tuple], workers: int, count: int) -> Iterator[Episode | 
             yield future.result()
 
 
-def collect(out: str | Path, embodiment: str, count: int, axes: tuple[str | None, ...] | None = None, seed: int = 0,
-            size: int = POLICY_SIZE, workers: int = 2, overwrite: bool = False, progress: bool = True,
-            image_format: str = "png") -> DatasetInfo:
+def collect(
+    out: str | Path,
+    embodiment: str,
+    count: int,
+    axes: tuple[str | None, ...] | None = None,
+    seed: int = 0,
+    size: int = POLICY_SIZE,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: bool = True,
+    image_format: str = "png",
+) -> DatasetInfo:
     """Collects demonstrations and writes them as a dataset.
 
     Args:

@@ -65,7 +65,10 @@ def hand_xml(start: tuple[float, float, float], seed: int) -> dict[str, str]:
         f'<geom type="capsule" size="0.010 0.016" pos="0.016 -0.022 -0.014" euler="0 90 0" rgba="{skin}" {_UNSEEN}/></body>'
     )
     bodies = palm + capsule("thumb", 0.0085, 0.036, skin) + capsule("index", 0.0080, 0.038, skin)
-    return {"bodies": bodies + capsule("wrist", 0.024, 0.05, skin) + capsule("sleeve", 0.029, 0.30, sleeve), "rest": ""}
+    return {
+        "bodies": bodies + capsule("wrist", 0.024, 0.05, skin) + capsule("sleeve", 0.029, 0.30, sleeve),
+        "rest": "",
+    }
 
 
 def pose_arm(model: mujoco.MjModel, data: mujoco.MjData, point: np.ndarray) -> None:
@@ -82,13 +85,17 @@ def pose_hand(model: mujoco.MjModel, data: mujoco.MjData, point: np.ndarray, jaw
     _stretch(model, data, "thumb", thumb, palm + np.array([-0.004, 0.010, -0.010]))
     wrist = palm + 0.045 * (HAND_BASE - palm) / np.linalg.norm(HAND_BASE - palm)
     _stretch(model, data, "wrist", wrist, HAND_BASE)
-    _stretch(model, data, "sleeve", palm + 0.12 * (HAND_BASE - palm) / np.linalg.norm(HAND_BASE - palm), HAND_BASE)
+    _stretch(
+        model, data, "sleeve", palm + 0.12 * (HAND_BASE - palm) / np.linalg.norm(HAND_BASE - palm), HAND_BASE
+    )
     body = model.body("palm")
     data.mocap_pos[int(body.mocapid[0])] = palm
     data.mocap_quat[int(body.mocapid[0])] = _turn_z_to(np.array([0.35, -0.2, 0.9]))
 
 
-def _stretch(model: mujoco.MjModel, data: mujoco.MjData, name: str, tip: np.ndarray, towards: np.ndarray) -> None:
+def _stretch(
+    model: mujoco.MjModel, data: mujoco.MjData, name: str, tip: np.ndarray, towards: np.ndarray
+) -> None:
     """Puts a capsule body's origin at `tip` with its z axis pointing at `towards`."""
     slot = int(model.body(name).mocapid[0])
     data.mocap_pos[slot] = tip

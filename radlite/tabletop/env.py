@@ -69,16 +69,28 @@ class TabletopEnv(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
 
-    def __init__(self, embodiment: str = "robot", size: int = POLICY_SIZE, max_steps: int = MAX_STEPS,
-                 render_mode: str | None = None) -> None:
-        self.embodiment, self.size, self.max_steps, self.render_mode = embodiment, size, max_steps, render_mode
+    def __init__(
+        self,
+        embodiment: str = "robot",
+        size: int = POLICY_SIZE,
+        max_steps: int = MAX_STEPS,
+        render_mode: str | None = None,
+    ) -> None:
+        self.embodiment, self.size, self.max_steps, self.render_mode = (
+            embodiment,
+            size,
+            max_steps,
+            render_mode,
+        )
         limit = np.array([MAX_DELTA] * 3 + [np.pi] * 3 + [1.0], np.float32)
         low = np.append(-limit[:6], 0.0).astype(np.float32)
         self.action_space = gymnasium.spaces.Box(low, limit, dtype=np.float32)
-        self.observation_space = gymnasium.spaces.Dict({
-            "image": gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8),
-            "state": gymnasium.spaces.Box(-np.inf, np.inf, (7,), np.float32),
-        })
+        self.observation_space = gymnasium.spaces.Dict(
+            {
+                "image": gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8),
+                "state": gymnasium.spaces.Box(-np.inf, np.inf, (7,), np.float32),
+            }
+        )
         self.trial: Trial | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
@@ -86,7 +98,8 @@ class TabletopEnv(gymnasium.Env):
         super().reset(seed=seed)
         options = options or {}
         self.trial = options.get("trial") or draw_trial(
-            int(self.np_random.integers(1 << 31)), options.get("axis"), options.get("family"), purpose=1)
+            int(self.np_random.integers(1 << 31)), options.get("axis"), options.get("family"), purpose=1
+        )
         self.world = World(self.trial.scene, self.embodiment, self.trial.seed)
         self.judge = Judge(self.world, self.trial.task)
         self.expert = Expert(self.world, self.trial.task)
@@ -103,7 +116,9 @@ class TabletopEnv(gymnasium.Env):
             raise RadliteError("a trial to act in", "step() before reset()", "call reset() first")
         action = np.asarray(action, float)
         if action.shape != (7,) or not np.isfinite(action).all():
-            raise RadliteError("an action of 7 finite numbers", f"shape {action.shape}: {action}", "see action_space")
+            raise RadliteError(
+                "an action of 7 finite numbers", f"shape {action.shape}: {action}", "see action_space"
+            )
         before = self.judge.success
         self.world.step(np.clip(action[:3], -MAX_DELTA, MAX_DELTA), action[6])
         self.steps += 1
@@ -123,4 +138,8 @@ class TabletopEnv(gymnasium.Env):
         return {"image": self.render(self.size), "state": self.state()}
 
     def _info(self) -> dict[str, Any]:
-        return {"instruction": self.trial.task.instruction, "success": self.judge.success, "axis": self.trial.axis}
+        return {
+            "instruction": self.trial.task.instruction,
+            "success": self.judge.success,
+            "axis": self.trial.axis,
+        }

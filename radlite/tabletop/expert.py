@@ -87,7 +87,9 @@ class Expert:
         if aside > REACH_TOLERANCE:
             if point[2] < 0.085 and aside > 0.022:  # do not sweep through the neighbours
                 return Intent("rise", np.array([0, 0, up]), True, False)
-            return Intent("reach", np.array([offset[0], offset[1], up if aside > 0.03 else min(up, 0)]), True, False)
+            return Intent(
+                "reach", np.array([offset[0], offset[1], up if aside > 0.03 else min(up, 0)]), True, False
+            )
         if self.world.opening < 0.12:  # closed on nothing: try again
             return Intent("rise", np.array([0, 0, up]), True, False)
         if abs(offset[2]) > 0.009:

@@ -29,7 +29,11 @@ class Judge:
         return self.success
 
     def _at_rest(self) -> bool:
-        return self.world.held != self.task.thing and self.world.opening > 0.6 and self.world.speed(self.task.thing) < REST_SPEED
+        return (
+            self.world.held != self.task.thing
+            and self.world.opening > 0.6
+            and self.world.speed(self.task.thing) < REST_SPEED
+        )
 
     def _put(self) -> bool:
         place = PLACES[self.task.place]

@@ -110,9 +110,17 @@ def plan_text(expert: Expert) -> str:
 
 
 _SUBTASKS = {
-    "rise": "rise", "reach": "move above the {x}", "lower": "lower onto the {x}", "grasp": "grasp the {x}",
-    "lift": "lift the {x}", "carry": "carry the {x} {y}", "place": "lower the {x} {y}", "release": "let go of the {x}",
-    "retreat": "move away", "hold": "hold the {x} up", "stop": "stop",
+    "rise": "rise",
+    "reach": "move above the {x}",
+    "lower": "lower onto the {x}",
+    "grasp": "grasp the {x}",
+    "lift": "lift the {x}",
+    "carry": "carry the {x} {y}",
+    "place": "lower the {x} {y}",
+    "release": "let go of the {x}",
+    "retreat": "move away",
+    "hold": "hold the {x} up",
+    "stop": "stop",
 }
 
 
@@ -122,7 +130,9 @@ def reason(expert: Expert, intent: Intent) -> Reasoning:
     names = [task.thing] + ([task.place] if task.place else [])
     towards = f"to the {task.place or 'goal'}"
     action = expert.action(intent)
-    turn = {"grasp": -1.0, "release": 1.0}.get(intent.phase, 0.0)  # what the jaws are about to do, not how they are
+    turn = {"grasp": -1.0, "release": 1.0}.get(
+        intent.phase, 0.0
+    )  # what the jaws are about to do, not how they are
     move = primitive(np.array([*action[:3], 0, 0, 0, turn]), threshold=MOVE_THRESHOLD, max_norm=1.0)
     side = "open" if action[6] > 0.5 else "closed"
     return Reasoning(
@@ -150,4 +160,6 @@ def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5
     """Adds GRIPPER POSITION: this frame's and the next four grasp points in pixels; the last one repeats (ECoT)."""
     pixels = [pixel(p) for p in points]
     last = len(pixels) - 1
-    return [c.replace(gripper=tuple(pixels[min(t + k, last)] for k in range(ahead))) for t, c in enumerate(chains)]
+    return [
+        c.replace(gripper=tuple(pixels[min(t + k, last)] for k in range(ahead))) for t, c in enumerate(chains)
+    ]

@@ -14,15 +14,24 @@ import numpy as np
 from radlite.tabletop.things import BASE_THINGS, PLACES
 
 REACH_X, REACH_Y = 0.135, 0.170  # things are drawn inside this half-rectangle of the table, metres
-GAP_THING, GAP_PLACE = 0.088, 0.105  # least distance of two things, and of a thing and a place: open jaws pass between
+GAP_THING, GAP_PLACE = (
+    0.088,
+    0.105,
+)  # least distance of two things, and of a thing and a place: open jaws pass between
 
 # table looks: pattern and base tint. The new-scene axis owns its own list; a test checks that nothing else draws from it
 HOME_TABLES = (
-    ("plain", (0.78, 0.76, 0.72)), ("wood", (0.72, 0.58, 0.42)), ("speckle", (0.66, 0.67, 0.69)),
-    ("plain", (0.58, 0.60, 0.60)), ("wood", (0.60, 0.46, 0.34)), ("speckle", (0.84, 0.82, 0.76)),
+    ("plain", (0.78, 0.76, 0.72)),
+    ("wood", (0.72, 0.58, 0.42)),
+    ("speckle", (0.66, 0.67, 0.69)),
+    ("plain", (0.58, 0.60, 0.60)),
+    ("wood", (0.60, 0.46, 0.34)),
+    ("speckle", (0.84, 0.82, 0.76)),
 )
 NEW_TABLES = (
-    ("checker", (0.22, 0.30, 0.42)), ("stripes", (0.40, 0.20, 0.24)), ("checker", (0.20, 0.36, 0.28)),
+    ("checker", (0.22, 0.30, 0.42)),
+    ("stripes", (0.40, 0.20, 0.24)),
+    ("checker", (0.20, 0.36, 0.28)),
 )
 
 
@@ -72,7 +81,9 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     return Look(pattern, tint, light, colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
 
 
-def draw_stands(rng: np.random.Generator, things: list[str], places: list[str]) -> tuple[tuple[Stand, ...], tuple[Stand, ...]]:
+def draw_stands(
+    rng: np.random.Generator, things: list[str], places: list[str]
+) -> tuple[tuple[Stand, ...], tuple[Stand, ...]]:
     """Random places and things that do not crowd each other; starts again when the last one finds no room."""
     while True:
         taken: list[tuple[float, float, bool]] = []
@@ -84,15 +95,21 @@ def draw_stands(rng: np.random.Generator, things: list[str], places: list[str]) 
             taken.append((stand.x, stand.y, name in PLACES))
             stands.append(stand)
         else:
-            return tuple(stands[len(places):]), tuple(stands[: len(places)])
+            return tuple(stands[len(places) :]), tuple(stands[: len(places)])
 
 
 def _fit(rng: np.random.Generator, name: str, taken: list[tuple[float, float, bool]]) -> Stand | None:
     is_place = name in PLACES
     shrink = 0.02 if is_place else 0.0
     for _ in range(60):
-        x, y = rng.uniform(-REACH_X + shrink, REACH_X - shrink), rng.uniform(-REACH_Y + shrink, REACH_Y - shrink)
-        gaps = ((math.hypot(x - a, y - b), GAP_PLACE + 0.03 * (p and is_place) if p or is_place else GAP_THING) for a, b, p in taken)
+        x, y = (
+            rng.uniform(-REACH_X + shrink, REACH_X - shrink),
+            rng.uniform(-REACH_Y + shrink, REACH_Y - shrink),
+        )
+        gaps = (
+            (math.hypot(x - a, y - b), GAP_PLACE + 0.03 * (p and is_place) if p or is_place else GAP_THING)
+            for a, b, p in taken
+        )
         if all(d >= g for d, g in gaps):
             yaw = 0.0 if is_place else rng.uniform(-math.pi, math.pi)
             return Stand(name, float(x), float(y), float(yaw))

@@ -18,13 +18,20 @@ from radlite.tabletop.scene import Scene, draw_scene
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 
 FAMILIES = ("put", "pick", "move")
-DIRECTIONS: dict[str, tuple[float, float]] = {"forward": (1, 0), "back": (-1, 0), "left": (0, 1), "right": (0, -1)}
+DIRECTIONS: dict[str, tuple[float, float]] = {
+    "forward": (1, 0),
+    "back": (-1, 0),
+    "left": (0, 1),
+    "right": (0, -1),
+}
 AXES = ("compositional", "new_object", "new_scene")
 MOVE_BY = 0.08  # metres a `move` demonstration carries its thing; success asks for 0.05
 
 # each place is reserved for two things and each thing for one place: 12 of 72 pairs that no robot demonstration shows
 _PLACE_NAMES = tuple(PLACES)
-RESERVED_PAIRS = frozenset((thing, _PLACE_NAMES[i % len(_PLACE_NAMES)]) for i, thing in enumerate(BASE_THINGS))
+RESERVED_PAIRS = frozenset(
+    (thing, _PLACE_NAMES[i % len(_PLACE_NAMES)]) for i, thing in enumerate(BASE_THINGS)
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,11 @@ class Task:
         """The task in words, as a user would type it."""
         if self.family == "put":
             return f"put the {self.thing} {PLACES[self.place].preposition} the {self.place}"
-        return f"pick up the {self.thing}" if self.family == "pick" else f"move the {self.thing} {self.direction}"
+        return (
+            f"pick up the {self.thing}"
+            if self.family == "pick"
+            else f"move the {self.thing} {self.direction}"
+        )
 
 
 def parse_task(instruction: str) -> Task:
@@ -53,14 +64,21 @@ def parse_task(instruction: str) -> Task:
     for task in all_tasks():
         if task.instruction == instruction.strip().rstrip(".").lower():
             return task
-    raise RadliteError("an instruction such as 'put the red can on the white plate'", repr(instruction[:80]),
-                       "use a thing and a place of radlite.tabletop.THINGS and PLACES")
+    raise RadliteError(
+        "an instruction such as 'put the red can on the white plate'",
+        repr(instruction[:80]),
+        "use a thing and a place of radlite.tabletop.THINGS and PLACES",
+    )
 
 
 def all_tasks(things: tuple[str, ...] = BASE_THINGS + NEW_THINGS) -> list[Task]:
     """Every task with these things."""
     puts = [Task("put", t, place=p) for t in things for p in PLACES]
-    return puts + [Task("pick", t) for t in things] + [Task("move", t, direction=d) for t in things for d in DIRECTIONS]
+    return (
+        puts
+        + [Task("pick", t) for t in things]
+        + [Task("move", t, direction=d) for t in things for d in DIRECTIONS]
+    )
 
 
 def draw_task(rng: np.random.Generator, axis: str | None = None, family: str | None = None) -> Task:

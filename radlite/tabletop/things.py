@@ -65,7 +65,9 @@ def _ball(name: str, rgb: RGB) -> Thing:
 def _mug(name: str, rgb: RGB) -> Thing:
     cup = Part("cylinder", (0.021, 0.024), (0, 0, 0.024), rgb)
     inside = Part("cylinder", (0.016, 0.001), (0, 0, 0.0485), (0.25, 0.20, 0.18))
-    return Thing(name, (cup, inside, Part("box", (0.007, 0.004, 0.013), (0.027, 0, 0.025), rgb)), 0.026, 0.050)
+    return Thing(
+        name, (cup, inside, Part("box", (0.007, 0.004, 0.013), (0.027, 0, 0.025), rgb)), 0.026, 0.050
+    )
 
 
 _BASE = (
@@ -189,7 +191,12 @@ _NEW = (
 
 def _disc(name: str, rgb: RGB) -> Place:
     rim = Part("cylinder", (0.058, 0.003), (0, 0, 0.003), rgb)
-    return Place(name, (rim, Part("cylinder", (0.040, 0.0005), (0, 0, 0.0062), tuple(0.85 * c for c in rgb))), 0.007, 0.055)
+    return Place(
+        name,
+        (rim, Part("cylinder", (0.040, 0.0005), (0, 0, 0.0062), tuple(0.85 * c for c in rgb))),
+        0.007,
+        0.055,
+    )
 
 
 def _walled(name: str, rgb: RGB, half: float = 0.058, wall: float = 0.008) -> Place:
@@ -199,7 +206,10 @@ def _walled(name: str, rgb: RGB, half: float = 0.058, wall: float = 0.008) -> Pl
     sides = tuple(
         Part("box", size, (sx * half, sy * half, wall), lip)
         for sx, sy, size in (
-            (1, 0, (thin, long, wall)), (-1, 0, (thin, long, wall)), (0, 1, (long, thin, wall)), (0, -1, (long, thin, wall)),
+            (1, 0, (thin, long, wall)),
+            (-1, 0, (thin, long, wall)),
+            (0, 1, (long, thin, wall)),
+            (0, -1, (long, thin, wall)),
         )
     )
     return Place(name, (floor, *sides), 0.006, 0.055, "in")

@@ -68,7 +68,9 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.command = np.array(scene.start, float)
         self.jaw = JAW_OPEN  # commanded half opening
-        self._stuck: tuple[str, np.ndarray, np.ndarray] | None = None  # human: thing, offset and turn at the grasp
+        self._stuck: tuple[str, np.ndarray, np.ndarray] | None = (
+            None  # human: thing, offset and turn at the grasp
+        )
         self._body = {s.name: self.model.body(s.name).id for s in (*scene.things, *scene.places)}
         self._qpos = {s.name: int(self.model.body(s.name).jntadr[0]) for s in scene.things}
         self._fingers = self._finger_geoms()
@@ -104,7 +106,9 @@ class World:
         """The thing between both closed jaws (contact on both sides), or in the pinch; None when there is none."""
         if self.embodiment == "human":
             return self._stuck[0] if self._stuck else None
-        if self.opening * JAW_OPEN - self.jaw < 0.004:  # the jaws still follow their command: nothing stops them
+        if (
+            self.opening * JAW_OPEN - self.jaw < 0.004
+        ):  # the jaws still follow their command: nothing stops them
             return None
         touching = [set(), set()]
         for contact in self.data.contact[: self.data.ncon]:
@@ -169,7 +173,11 @@ class World:
             self._stuck = None
             return goal
         width = 0.018
-        near = [n for n in self._qpos if np.linalg.norm(self.command - HAND_GRASP_OFFSET - self.position(n)) < 0.028]
+        near = [
+            n
+            for n in self._qpos
+            if np.linalg.norm(self.command - HAND_GRASP_OFFSET - self.position(n)) < 0.028
+        ]
         if near and goal <= width and not self._stuck:
             name = min(near, key=lambda n: float(np.linalg.norm(self.command - self.position(n))))
             body = self.data.body(name)
