@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator
 
@@ -77,7 +78,8 @@ def main() -> None:
         for family in args.families:
             work = jobs(embodiment, family, args.scenes, args.seed)
             done = tqdm(lengths(work, args.processes), total=len(work), desc=f"{embodiment} {family}", unit="scene", leave=False)
-            table.setdefault(embodiment, {})[family] = cell(work, list(done))
+            table.setdefault(embodiment, {})[family] = row = cell(work, list(done))
+            print(f"{embodiment} {family}: {row['successes']}/{row['scenes']}", file=sys.stderr)  # of a long run, what is there
     report("expert", vars(args), {**table, "seconds": round(time.perf_counter() - began, 1)})
 
 

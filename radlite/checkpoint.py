@@ -32,13 +32,15 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
+def write_folder(target: Path, fill: Callable[[Path], None], known: set[str] = KNOWN) -> None:
     """Lets `fill` write files into an empty folder, adds the manifest, and swaps the folder in for `target`.
+
+    `known` are the only names that a folder may hold to be replaced.
 
     Raises:
         RadliteError: the disk is full or the place may not be written; what stood at `target` still stands.
     """
-    with staged_folder(Path(target), overwrite=True, known=KNOWN) as temp, disk_errors(Path(target)):
+    with staged_folder(Path(target), overwrite=True, known=known) as temp, disk_errors(Path(target)):
         try:
             fill(temp)
         except SafetensorError as error:  # its own kind, also for a full disk

@@ -197,9 +197,10 @@ def reasoning_accuracy(
     """How right the freely written chain is on frames of a dataset.
 
     Returns:
-        For task, plan, subtask, move: share written exactly. For bboxes: `bboxes_iou` (mean over true boxes, 0 where the
-        name is missing). For gripper: `gripper_px` (median error of its first point, pixels of 256; the frame's diagonal
-        where it is missing). For the two reasons: share written exactly. Where the data has actions: `action_cm` (median error of the translation).
+        For task, plan, subtask, move and the two reasons: share written exactly. For bboxes: `bboxes_iou` (mean over
+        true boxes, 0 where the name is missing). For gripper: `gripper_px` (median error of its first point, pixels
+        of 256; the frame's diagonal where it is missing). Where the data has actions: `action_cm` (median error of
+        the translation).
     """
     order = np.random.default_rng(seed).permutation(dataset.num_frames)[:count]
     samples = [dataset.frame(int(i)) for i in order]

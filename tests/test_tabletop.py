@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from functools import lru_cache
 
 import mujoco
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from radlite.errors import RadliteError
 from radlite.episodes import EpisodeDataset
+from radlite.errors import RadliteError
 from radlite.reasoning import Reasoning
 from radlite.tabletop import world as world_module
 from radlite.tabletop.camera import project, render
@@ -22,7 +21,16 @@ from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, tria
 from radlite.tabletop.judge import PICK_STEPS, Judge
 from radlite.tabletop.narrate import FRAME_SIZE, _hull, box_of
 from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, Look, Scene, Stand
-from radlite.tabletop.tasks import AXES, DIRECTIONS, FAMILIES, RESERVED_PAIRS, Task, all_tasks, draw_task, parse_task
+from radlite.tabletop.tasks import (
+    AXES,
+    DIRECTIONS,
+    FAMILIES,
+    RESERVED_PAIRS,
+    Task,
+    all_tasks,
+    draw_task,
+    parse_task,
+)
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, THINGS
 from radlite.tabletop.world import CONTROL_DT, JAW_OPEN, LIMITS, SUBSTEPS, World
 
@@ -218,17 +226,23 @@ def test_reach_is_limited_to_the_table():
 
 
 def test_the_hand_is_no_disguised_gripper():
-    robot, human = (_episodes()[e, "pick"][1] for e in ("robot", "human"))
-    speed = [np.abs(np.diff(e.states[:, :3], axis=0)).max() for e in (robot, human)]
-    top = [e.states[:, 2].max() for e in (robot, human)]
-    assert speed[1] > speed[0] + 0.008 and top[1] > top[0] + 0.01 and np.linalg.norm(HAND_GRASP_OFFSET) > 0.01
     trial = draw_trial(3, None, "pick")
-    masks = []
+    masks, speed, top = [], [], []
     for embodiment in ("robot", "human"):
+        env = TabletopEnv(embodiment, TINY)
+        env.reset(options={"trial": trial})
+        points = [env.world.point]
+        for _ in range(25):  # undisturbed
+            env.step(env.expert.action(env.expert.intent()))
+            points.append(env.world.point)
+        speed.append(np.abs(np.diff(points, axis=0)).max())
+        top.append(points[-1][2])
         world = World(trial.scene, embodiment, 3)
         geoms = render(world.model, world.data, trial.scene.look, 64)[1]
         known = [i for i, o in enumerate(world.owners) if o in (*THINGS, *PLACES, "world")]
         masks.append(~np.isin(geoms, known))
+    assert speed[1] > speed[0] + 0.008 and top[1] > top[0] + 0.015  # faster, in a higher arc, pinching higher up
+    assert np.linalg.norm(HAND_GRASP_OFFSET) > 0.01
     border = [tuple(int(side.sum()) for side in (m[:, 0], m[:, -1], m[0], m[-1])) for m in masks]
     assert border[0][2] > 0 and border[0][3] == 0  # the arm leaves at the far side,
     assert border[1][2] == 0 and border[1][1] + border[1][3] > 0  # the human's at the near right
@@ -237,7 +251,7 @@ def test_the_hand_is_no_disguised_gripper():
 # -- the expert ------------------------------------------------------------------------------------------------------
 def test_disturbed_expert_succeeds_on_every_family_axis_and_embodiment():
     cells = [(f, a) for f in FAMILIES for a in (None, *AXES) if f == "put" or a != "compositional"]
-    jobs = [(f, a, e, s) for f, a in cells for e in ("robot", "human") for s in (21, 22)]
+    jobs = [(f, a, e, s) for f, a in cells for e in ("robot", "human") for s in (22, 23)]
     failed = [j for j in jobs if record(draw_trial(j[3], j[1], j[0]), j[2], j[3], TINY) is None]
     assert not failed, f"{len(failed)} of {len(jobs)}"
 
@@ -269,7 +283,7 @@ def test_actions_are_what_the_expert_meant_not_what_was_executed():
         executed = disturb(env, meant, rng)
         off.append(np.abs(executed - meant)[:3].max())
         env.step(executed)
-    assert np.median(off) > 1e-3 and not env.judge.success == (max(off) == 0)
+    assert np.median(off) > 1e-3 and env.judge.success
 
 
 def test_a_failed_demonstration_is_dropped(monkeypatch):
@@ -329,8 +343,8 @@ def _hidden(world: World, picture: np.ndarray, name: str) -> bool:
 def test_policy_and_people_see_the_same_scene():
     trial = _drawn()[0]
     world = World(trial.scene)
-    small, large = (render(world.model, world.data, trial.scene.look, s)[0].astype(float) for s in (64, 256))
-    shrunk = large.reshape(64, 4, 64, 4, 3).mean((1, 3))
+    small, large = (render(world.model, world.data, trial.scene.look, s)[0].astype(float) for s in (96, 288))
+    shrunk = large.reshape(96, 3, 96, 3, 3).mean((1, 3))
     assert np.abs(small - shrunk).mean() < 4
 
 
@@ -409,6 +423,8 @@ def _judged(task: Task, foot: tuple[float, float, float], steps: int = 4, grip: 
     """Success after a thing was put somewhere by hand and left alone for a while."""
     world = World(TABLE)
     judge = Judge(world, task)
+    for _ in range(0 if grip > 0.5 else 4):  # jaws that are to be closed are closed before the thing is there
+        world.step(np.zeros(3), grip)
     world.place_thing(task.thing, np.array(foot), 0.0)
     world.refresh()
     for _ in range(steps):
@@ -438,7 +454,7 @@ def test_put_does_not_count_while_it_is_held():
         world.step(np.zeros(3), 0.0)
         held.append(world.held)
         if world.held:
-            assert not replace_success(judge)
+            assert not _says_now(judge)
     assert held[-1] == "red can"
     world.step(np.array([0, 0, 0.0]), 1.0)
     for _ in range(5):
@@ -447,7 +463,7 @@ def test_put_does_not_count_while_it_is_held():
     assert judge.success and world.held is None
 
 
-def replace_success(judge: Judge) -> bool:
+def _says_now(judge: Judge) -> bool:
     """What a judge that remembers nothing would say now."""
     judge.success = False
     return judge.update()
@@ -537,11 +553,10 @@ def test_gripper_path_is_the_way_that_was_gone():
 
 
 def test_families_pass_through_their_phases():
-    for _, family, episode, t, chain in _chains():
-        if t == 0:
-            subtasks = [c.subtask for c in episode.reasoning]
-            assert any(s.startswith("lower onto") for s in subtasks) and any(s.startswith("grasp") for s in subtasks)
-            assert subtasks[-1].startswith("hold" if family == "pick" else "stop")
+    for (_, family), (_, episode) in _episodes().items():
+        subtasks = [c.subtask for c in episode.reasoning]
+        assert any(s.startswith("lower onto") for s in subtasks) and any(s.startswith("grasp") for s in subtasks)
+        assert subtasks[-1].startswith("hold" if family == "pick" else "stop")
 
 
 # -- datasets --------------------------------------------------------------------------------------------------------

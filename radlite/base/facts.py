@@ -86,7 +86,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}
-    return makers[kind](view, i)
+    told = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
+    return told + makers[kind](view, i)
 
 
 def words() -> list[str]:

@@ -1,6 +1,8 @@
 """Pre-trains the tiny base: first the vision tower learns what is in each patch, then the whole model learns true sentences.
 
-Run `python -m radlite.base.pretrain --out runs/base`. The patch head is thrown away; what remains is an ordinary SmolVLM.
+Run `python -m radlite.base.pretrain --out runs/base`.
+A patch is named in the decoder's own words: its image token has to point along the embedding of "red can" where a red can
+is (as CLIP aligns pictures and words), so that a name finds its place by likeness. What remains is an ordinary SmolVLM.
 Resumable: state is written every few minutes, the order of samples is a function of (seed, step).
 """
 
@@ -22,8 +24,19 @@ from torch import Tensor, nn
 
 from radlite.base.data import CLASSES, GRID, View, make_pictures, read_views
 from radlite.base.facts import facts, words
-from radlite.tiny import IMAGE_SIZE, IMAGE_TOKENS, PATCH, build_model, build_tokenizer, number_tokens
+from radlite.tabletop.things import BASE_THINGS
+from radlite.tiny import (
+    CHANNELS,
+    IMAGE_SIZE,
+    IMAGE_TOKENS,
+    PATCH,
+    STD,
+    build_model,
+    build_tokenizer,
+    number_tokens,
+)
 
+CONTENT = CHANNELS["y"][1]  # channels behind those of places
 HELD_OUT = 512  # last pictures, never trained on
 CM_PER_UNIT, PIXELS_PER_UNIT = 40.0, 128.0
 
@@ -39,7 +52,7 @@ class PretrainConfig:
     batch: int = 64
     sentences: int = 9
     rate: float = 1.5e-3
-    dense_weight: float = 0.2
+    dense_weight: float = 0.5
     seed: int = 0
 
 
@@ -136,15 +149,37 @@ class Wording:
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def vision_hidden(model, pixels: Tensor) -> Tensor:
-    """Output of the vision tower before the connector, (B, 144, width)."""
-    b = pixels.shape[0]
-    return model.model.vision_model(pixels.reshape(b, *pixels.shape[-3:])).last_hidden_state
+class PatchNames(nn.Module):
+    """Logits of every patch over CLASSES: likeness of its image token and the words of a name, in the content channels.
+
+    The bare table and the limbs have vectors of their own, which are thrown away after the pre-training.
+    """
+
+    def __init__(self, tokenizer, width: int) -> None:
+        super().__init__()
+        self.rest = nn.Parameter(torch.randn(CLASSES.index(BASE_THINGS[0]), width) * STD)  # table, limb
+        self.log_scale = nn.Parameter(torch.tensor(3.4))
+        pieces = tokenizer([f" {name}" for name in CLASSES[len(self.rest) :]], add_special_tokens=False)["input_ids"]
+        table = torch.zeros(len(pieces), len(tokenizer))
+        for row, ids in enumerate(pieces):
+            table[row, ids] = 1.0
+        self.register_buffer("words", table, persistent=False)  # (classes, V): which words make a name
+
+    def forward(self, images: Tensor, embedding: Tensor) -> Tensor:
+        """Image tokens (B, P, D) and the embedding table (V, D) -> (B, P, classes)."""
+        with torch.autocast("cpu", enabled=False):
+            names = self.words @ embedding[: self.words.shape[1]]
+            names = torch.cat([self.rest, names])[:, CONTENT:]
+            return self.log_scale.exp() * images.float()[..., CONTENT:] @ names.T
 
 
-def text_loss(model, batch: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Next-token loss at paid positions given vision hidden states; returns loss, logits (N, V) and labels (N,)."""
-    images = model.model.connector(hidden)  # (B, 36, D)
+def image_tokens(model, pixels: Tensor) -> Tensor:
+    """What the decoder gets of pictures (B, 1, 3, S, S): (B, 144, D)."""
+    return model.model.connector(model.model.vision_model(pixels.flatten(0, 1)).last_hidden_state)
+
+
+def text_loss(model, batch: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Next-token loss at paid positions given image tokens (B, P, D); returns loss, logits (N, V) and labels (N,)."""
     embeds = model.get_input_embeddings()(batch["input_ids"])
     embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
     out = model.model.text_model(
@@ -182,18 +217,18 @@ class Meter:
         return result
 
 
-def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: nn.Linear) -> dict[str, float]:
+def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: PatchNames) -> dict[str, float]:
     """Held-out patch accuracy (not counting the bare table) and sentence errors, teacher-forced."""
     index = np.arange(pictures.train, pictures.train + HELD_OUT)
     logits, labels, right = [], [], []
     model.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for part in np.split(index, HELD_OUT // 128):
-            hidden = vision_hidden(model, pictures.pixels(part))
+            images = image_tokens(model, pictures.pixels(part))
             truth = torch.from_numpy(pictures.patches[part].astype(np.int64))
-            right.append((head(hidden).argmax(-1) == truth)[truth > 0])
+            right.append((head(images, model.get_input_embeddings().weight).argmax(-1) == truth)[truth > 0])
             batch = wording.batch([pictures.views[i] for i in part], np.random.default_rng(int(part[0])), 9)
-            _, a, b = text_loss(model, batch, hidden)
+            _, a, b = text_loss(model, batch, images)
             logits.append(a), labels.append(b)
     model.train()
     result = meter.read(torch.cat(logits), torch.cat(labels))
@@ -206,7 +241,7 @@ def rate_at(step: int, config: PretrainConfig) -> float:
         (0, config.dense_steps) if step < config.dense_steps else (config.dense_steps, config.text_steps)
     )
     done = (step - start) / max(1, length)
-    warm = min(1.0, (step - start + 1) / 150)
+    warm = min(1.0, (step - start + 1) / 60)
     floor = 0.3 if start == 0 else 0.02
     return config.rate * warm * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
@@ -220,7 +255,7 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     model = build_model(tokenizer, config.seed)
     model.set_attn_implementation("eager")  # on a CPU half the time of sdpa at this size
     model.train()
-    head = nn.Linear(model.config.vision_config.hidden_size, len(CLASSES))
+    head = PatchNames(tokenizer, model.config.text_config.hidden_size)
     wording, meter = Wording(tokenizer), Meter(tokenizer)
     params = [*model.parameters(), *head.parameters()]
     decay = [p for p in params if p.ndim > 1]
@@ -263,15 +298,16 @@ def _step(model, head, pictures: Pictures, wording: Wording, step: int, config: 
     dense = step < config.dense_steps
     index, rng = pictures.batch(step, config.dense_batch if dense else config.batch)
     with torch.autocast("cpu", torch.bfloat16):
-        hidden = vision_hidden(model, pictures.pixels(index, rng))
+        images = image_tokens(model, pictures.pixels(index, rng))
         truth = torch.from_numpy(pictures.patches[index].astype(np.int64))
         weight = torch.ones(len(CLASSES))
         weight[0] = 0.3
-        patches = nn.functional.cross_entropy(head(hidden).float().flatten(0, 1), truth.flatten(), weight)
+        logits = head(images, model.get_input_embeddings().weight)
+        patches = nn.functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), weight)
         if dense:
             return patches
         batch = wording.batch([pictures.views[i] for i in index], rng, config.sentences)
-        return text_loss(model, batch, hidden)[0] + config.dense_weight * patches
+        return text_loss(model, batch, images)[0] + config.dense_weight * patches
 
 
 def _save(out: Path, bundle: nn.ModuleDict, optimizer, step: int, tokenizer) -> None:

@@ -82,9 +82,16 @@ def all_tasks(things: tuple[str, ...] = BASE_THINGS + NEW_THINGS) -> list[Task]:
 
 
 def draw_task(rng: np.random.Generator, axis: str | None = None, family: str | None = None) -> Task:
-    """A random task of the robot's own (`axis=None`) or of one human-only axis; families are drawn evenly."""
+    """A random task of the robot's own (`axis=None`) or of one human-only axis; half of them are `put` unless `family` is given.
+
+    Raises:
+        RadliteError: an unknown axis or family, or a compositional task that is no `put`.
+    """
     if axis not in (None, *AXES):
         raise RadliteError(f"an axis out of {AXES} or None", repr(axis), "choose one of them")
+    if family not in (None, *(("put",) if axis == "compositional" else FAMILIES)):
+        raise RadliteError(f"a family out of {FAMILIES}, and 'put' for compositional tasks", f"{family!r} with axis {axis!r}",
+                           "choose one of them, or None")
     if axis == "compositional":
         thing, place = sorted(RESERVED_PAIRS)[rng.integers(len(RESERVED_PAIRS))]
         return Task("put", thing, place=place)

@@ -1,0 +1,278 @@
+"""The policy: batches, caches, streams and given chains change nothing but the speed and what was asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radlite import policy as acting
+from radlite.actions import BINS, decode, expectation
+from radlite.collate import CollateConfig, collate
+from radlite.errors import RadliteError
+from radlite.policy import Policy, load_policy, true_bins
+from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
+
+LESSON = ("task", "subtask", "move")  # what the fixture `taught` has learnt
+
+
+@pytest.fixture(scope="module")
+def policy(base, taught):
+    """Has learnt `few` by heart: chains of different length, in fields task, subtask and move."""
+    return load_policy(base, taught[0])
+
+
+@pytest.fixture(scope="module")
+def shown(few):
+    samples = [few.frame(k) for k in range(3)]
+    lengths = {len(s.instruction.split()) for s in samples}
+    assert len(lengths) > 1, "the prompts must differ in length, or padding is not tested"
+    return samples
+
+
+@pytest.fixture(scope="module")
+def said(policy, shown):
+    return policy.predict([s.image for s in shown], [s.instruction for s in shown])
+
+
+@pytest.fixture
+def untaught(vlm, policy):
+    """An untrained base with statistics: its chains never end by themselves."""
+    return Policy(vlm, policy.stats)
+
+
+def same(one, two, tolerance=1e-5):
+    assert (one.text, one.tokens, one.reasoning) == (two.text, two.tokens, two.reasoning)
+    np.testing.assert_allclose(one.action, two.action, atol=tolerance)
+    np.testing.assert_allclose(one.logprobs, two.logprobs, atol=1e-3)
+
+
+# ---------------------------------------------------------------------------------------------------- content
+def test_it_says_and_does_what_it_has_learnt(policy, shown, said):
+    for sample, one in zip(shown, said, strict=True):
+        assert one.reasoning == sample.reasoning.without(*set(FIELDS) - set(LESSON))
+        assert one.text == f"{one.reasoning.to_text()} {ACTION_TAG}"
+        off = np.abs(one.action_probs.argmax(-1) - true_bins(policy, sample.action))
+        assert off.max() <= 1
+        assert one.action.shape == (7,) and one.action.dtype == np.float32
+
+
+def test_one_by_one_is_the_same_as_a_batch(policy, shown, said):
+    """Left padding and neighbours of another length do not change a row."""
+    for sample, one in zip(shown, said, strict=True):
+        same(policy.predict([sample.image], [sample.instruction])[0], one)
+
+
+def test_neither_order_nor_a_very_long_neighbour_matters(policy, shown, said):
+    long = "put the green can and then all of the other things that you can see on the white board please"
+    rows = [shown[2], replace(shown[0], instruction=long), shown[0]]
+    mixed = policy.predict([s.image for s in rows], [s.instruction for s in rows])
+    same(mixed[0], said[2])
+    same(mixed[2], said[0])
+
+
+def slowly(policy, sample, limit):
+    """Greedy writing without a cache: every token from a full forward pass over the whole right-aligned sequence."""
+    vlm, tokens, logprobs, probs = policy.vlm, [], [], []
+    prompt, tag = vlm.prompt_ids(sample.instruction), vlm.encode(f" {ACTION_TAG}")
+    pixels, forced = vlm.pixel_values(sample.image[None]), None
+    while len(probs) < 7:
+        ids = torch.tensor([prompt + tokens])
+        logits = vlm.lm_head(vlm.forward(ids, torch.ones_like(ids), pixels))[0, -1]
+        if forced == []:
+            log = logits[vlm.action_ids].log_softmax(-1)
+            probs.append(log.exp().numpy())
+            chosen = int(round(float((probs[-1] * np.arange(BINS)).sum())))
+            tokens.append(int(vlm.action_ids[chosen]))
+            logprobs.append(float(log[chosen]))
+            continue
+        logits[vlm.never_in_text] = -torch.inf
+        token = int(logits.argmax())
+        if forced is None and (token == vlm.eos_id or len(tokens) >= limit):
+            forced = list(tag)
+        token = forced.pop(0) if forced else token
+        tokens.append(token)
+        logprobs.append(float(logits.log_softmax(-1)[token]))
+        if tokens[-len(tag):] == tag:
+            forced = []
+    return tokens, logprobs, expectation(np.stack(probs), policy.stats)
+
+
+@pytest.mark.parametrize("who", ["taught", "untaught"])
+def test_the_cache_gives_what_full_passes_give(request, policy, shown, monkeypatch, who):
+    monkeypatch.setattr(acting, "MAX_REASONING", 30)
+    agent = policy if who == "taught" else request.getfixturevalue("untaught")
+    with torch.no_grad():
+        tokens, logprobs, action = slowly(agent, shown[1], 30)
+    one = agent.predict([s.image for s in shown], [s.instruction for s in shown])[1]
+    assert agent.vlm.tokenizer.convert_tokens_to_ids(one.tokens) == tokens
+    np.testing.assert_allclose(one.logprobs, logprobs, atol=1e-3)
+    np.testing.assert_allclose(one.action, action, atol=1e-5)
+
+
+def test_writing_meets_the_tokens_of_training(policy, shown, said):
+    """What the policy reads and writes is, token for token, what `collate` trained on."""
+    config = CollateConfig(fields=LESSON)
+    for sample, one in zip(shown, said, strict=True):
+        batch = collate([sample], policy.vlm, policy.stats, config)
+        ids = batch.input_ids[0].tolist()
+        start = len(policy.vlm.prompt_ids(sample.instruction))
+        assert one.tokens[:-7] == policy.vlm.tokenizer.convert_ids_to_tokens(ids[start:-8])
+
+
+def test_log_probabilities_are_finite_and_one_a_token(said):
+    for one in said:
+        assert len(one.logprobs) == len(one.tokens) and np.isfinite(one.logprobs).all()
+        assert (one.logprobs <= 1e-6).all() and one.logprobs.dtype == np.float32
+
+
+def test_seven_action_tokens_and_no_other_ones(policy, said):
+    vocabulary = set(policy.vlm.tokenizer.convert_ids_to_tokens(policy.vlm.action_ids.tolist()))
+    for one in said:
+        assert set(one.tokens[-7:]) <= vocabulary and not set(one.tokens[:-7]) & vocabulary
+        assert one.action_probs.shape == (7, BINS)
+        np.testing.assert_allclose(one.action_probs.sum(-1), 1, atol=1e-4)
+
+
+def test_expectation_and_mode_read_the_same_distribution(policy, untaught, shown):
+    for agent in (policy, untaught):
+        smooth, sharp = (
+            agent.predict([shown[0].image], [shown[0].instruction], False, decode=d)[0]
+            for d in ("expectation", "mode")
+        )
+        np.testing.assert_allclose(smooth.action_probs[0], sharp.action_probs[0], atol=1e-6)
+        np.testing.assert_allclose(smooth.action, expectation(smooth.action_probs, agent.stats))
+        np.testing.assert_array_equal(sharp.action, decode(sharp.action_probs.argmax(-1), agent.stats))
+        names = agent.vlm.tokenizer.convert_ids_to_tokens(agent.vlm.action_ids[sharp.action_probs.argmax(-1)].tolist())
+        assert sharp.tokens[-7:] == names
+
+
+# ------------------------------------------------------------------------------------------------ given chains
+@pytest.mark.parametrize("upto", ["subtask", "move"])
+def test_a_given_beginning_is_kept_and_gone_on_from(policy, shown, said, upto):
+    starts = [one.reasoning.before(upto) for one in said]
+    again = policy.predict([s.image for s in shown], [s.instruction for s in shown], starts)
+    for one, two in zip(said, again, strict=True):
+        assert (one.text, one.reasoning) == (two.text, two.reasoning)
+        assert len(two.tokens) < len(one.tokens)
+        np.testing.assert_allclose(one.action, two.action, atol=1e-4)
+
+
+def test_a_whole_chain_leaves_only_the_action_to_do(policy, shown, said):
+    again = policy.predict([s.image for s in shown], [s.instruction for s in shown], [s.reasoning for s in said])
+    for one, two in zip(said, again, strict=True):
+        assert two.tokens == one.tokens[-8:] and two.reasoning == one.reasoning
+        np.testing.assert_allclose(one.action, two.action, atol=1e-4)
+
+
+def test_what_is_given_is_never_written_on(untaught, shown, monkeypatch):
+    """Even a policy that rambles may not add words to a plan that somebody gave it."""
+    monkeypatch.setattr(acting, "MAX_REASONING", 12)
+    plan = Reasoning(plan="1. reach the can 2. wait")
+    whole = Reasoning(move="stop", gripper=((1, 2),))
+    one, two = untaught.predict([s.image for s in shown[:2]], shown[0].instruction, [plan, whole])
+    assert one.reasoning.plan == plan.plan and one.text.startswith(plan.to_text() + " ")
+    assert one.text[len(plan.to_text()) + 1 :].split(":")[0].isupper()  # a tag comes next
+    assert two.tokens[0] == " ACTION:" and two.reasoning == whole and len(two.tokens) == 8
+
+
+def test_a_chain_that_somebody_changed_is_believed(policy, shown, said):
+    other = said[0].reasoning.replace(move="move up")
+    one = policy.predict([shown[0].image], [shown[0].instruction], other)[0]
+    assert one.reasoning == other
+    assert np.abs(one.action_probs - said[0].action_probs).max() > 1e-3  # and the action hears of it
+
+
+def test_one_batch_may_mix_all_kinds(policy, shown, said):
+    chains = [None, False, said[2].reasoning]
+    mixed = policy.predict([s.image for s in shown], [s.instruction for s in shown], chains)
+    same(mixed[0], said[0])
+    assert len(mixed[1].tokens) == len(mixed[2].tokens) == 8
+
+
+def test_without_reasoning_it_acts_at_once(policy, shown):
+    said = policy.predict([s.image for s in shown], [s.instruction for s in shown], False)
+    for one in said:
+        assert one.text == ACTION_TAG and one.tokens[0] == " ACTION:" and len(one.tokens) == 8
+        assert one.reasoning == Reasoning() and np.isfinite(one.action).all()
+
+
+def test_a_chain_that_never_ends_is_ended(untaught, shown, monkeypatch):
+    monkeypatch.setattr(acting, "MAX_REASONING", 9)
+    for one in untaught.predict([s.image for s in shown], [s.instruction for s in shown]):
+        assert one.tokens[-8] == " ACTION:" and len(one.tokens) <= 9 + 8 and one.action is not None
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=8)
+def test_whatever_weights_say_there_is_an_action(vlm, policy, shown, seed):
+    """Hidden states at random: the text is rubbish, the action is one."""
+    generator = torch.Generator().manual_seed(seed)
+    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation")
+    rows = vlm.base.get_output_embeddings().weight.shape[0]
+    for _ in range(400):
+        writer.choose(torch.randn(3, rows, generator=generator) * 4)
+        if writer.done:
+            break
+    for one in writer.predictions():
+        assert np.isfinite(one.action).all() and np.isfinite(one.logprobs).all()
+        one.reasoning.without("bboxes", "gripper").validate()  # can be given back to the policy
+
+
+# ----------------------------------------------------------------------------------------------------- stream
+def test_a_stream_grows_and_ends_where_predict_ends(policy, shown, said):
+    states = list(policy.predict([s.image for s in shown], [s.instruction for s in shown], stream=True))
+    assert len(states) > len(said[0].tokens) - 2
+    for row, last in enumerate(said):
+        texts = [state[row].text for state in states]
+        assert all(b.startswith(a) for a, b in zip(texts, texts[1:], strict=False)) and len(set(texts)) > 5
+        assert states[0][row].action is None
+        same(states[-1][row], last)
+    fields = [len(state[0].reasoning.to_dict()) for state in states]
+    assert fields == sorted(fields)
+
+
+def test_a_stream_shows_what_was_given_from_the_start(policy, shown, said):
+    start = said[0].reasoning.before("move")
+    first = next(policy.predict([shown[0].image], [shown[0].instruction], start, stream=True))
+    assert first[0].reasoning == start  # its last field is whole although no tag has closed it yet
+
+
+# -------------------------------------------------------------------------------------------------- bad input
+IMAGE = np.zeros((96, 96, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "images, instructions, more, found",
+    [
+        ([], "lift", {}, "no picture"),
+        (IMAGE, "lift", {}, r"\(96, 3\)"),
+        ([IMAGE.astype(np.float32)], "lift", {}, "float32"),
+        ([IMAGE, IMAGE[..., :2]], "lift", {}, r"\(96, 96, 2\)"),
+        ([IMAGE[:0]], "lift", {}, r"\(0, 96, 3\)"),
+        ([IMAGE, IMAGE], ["lift"], {}, "1 instructions"),
+        ([IMAGE], "lift", {"reasoning": [None, None]}, "2 chains"),
+        ([IMAGE], "lift", {"reasoning": "TASK: lift"}, "TASK: lift"),
+        ([IMAGE], "lift", {"reasoning": ["TASK: lift"]}, "TASK: lift"),
+        ([IMAGE], "lift", {"reasoning": Reasoning(bboxes=(Box("can", (0, 0, 300, 9)),))}, "300"),
+        ([IMAGE], "lift", {"reasoning": Reasoning(plan="1. ACTION: now")}, "ACTION:"),
+        ([IMAGE], "lift", {"decode": "median"}, "median"),
+    ],
+)
+def test_bad_input_is_told(policy, images, instructions, more, found):
+    with pytest.raises(RadliteError, match=found):
+        policy.predict(images, instructions, **more)
+
+
+def test_a_base_without_an_adapter_cannot_act(base):
+    with pytest.raises(RadliteError, match="without an adapter"):
+        load_policy(base).predict([IMAGE], "lift")
+
+
+def test_pictures_of_any_size_and_an_array_are_fine(policy, shown, said):
+    large = shown[0].image.repeat(2, 0).repeat(2, 1)  # the same picture, twice the pixels
+    one = policy.predict([large, shown[1].image], [s.instruction for s in shown[:2]])
+    assert [p.text for p in one] == [p.text for p in said[:2]]
+    same(policy.predict(shown[0].image[None], shown[0].instruction)[0], said[0])

@@ -1,0 +1,326 @@
+"""Training: it learns, it can be stopped anywhere, and whatever goes wrong leaves the last good files as they were."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from radlite import checkpoint
+from radlite import train as training
+from radlite.actions import ActionStats
+from radlite.adapter import load_adapter
+from radlite.collate import CollateConfig
+from radlite.errors import RadliteError
+from radlite.mixture import Mixture
+from radlite.policy import Policy, load_policy
+from radlite.train import TrainConfig, read_log, train
+from radlite.vlm import load_vlm
+
+LESSON = ("task", "subtask", "move")  # short sequences train fast
+SHORT = TrainConfig(
+    steps=6, rate=2e-3, warmup=2, lora_rank=4, log_every=2, precision="no",
+    collate=CollateConfig(fields=LESSON, reasoning_dropout=0.2, field_dropout=0.2),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mixture(robot, human):
+    return Mixture(robot, human, robot_per_batch=2, ratio=0.5)
+
+
+def run(base, mixture, out, config=SHORT, **more):
+    return train(load_vlm(base), mixture, out, config, progress=False, **more)
+
+
+def tree(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(base, mixture, tmp_path_factory):
+    """A finished LoRA run of six steps. Read it only."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    run(base, mixture, out)
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------- learning
+def test_it_learns(taught):
+    rows = read_log(taught[0] / "log.jsonl")
+    assert rows[-1]["loss"] < 0.25 * rows[0]["loss"]
+    assert all(f["accuracy"] > 0.9 for f in rows[-1]["fields"].values())
+
+
+def test_the_log(finished):
+    rows = read_log(finished / "log.jsonl")
+    assert [r["step"] for r in rows] == [2, 4, 6]
+    for row in rows:
+        assert set(row) == {"step", "loss", "lr", "samples_per_s", "fields"}
+        assert row["loss"] > 0 and row["samples_per_s"] > 0
+        assert {"action", "eos"} <= set(row["fields"]) <= {*LESSON, "action", "eos"}
+        assert all(set(f) == {"loss", "accuracy", "tokens"} for f in row["fields"].values())
+    assert rows[0]["lr"] > rows[1]["lr"] > rows[2]["lr"] > 0  # warm-up is over, the cosine falls
+
+
+def test_a_log_that_was_cut_off_is_read_up_to_there(tmp_path):
+    whole = json.dumps({"step": 1, "fields": {"task": {"loss": 1.0}}})
+    path = tmp_path / "log.jsonl"
+    path.write_text(whole + "\n" + whole[:-1])  # what is left still ends with a brace
+    assert [r["step"] for r in read_log(path)] == [1]
+    assert read_log(tmp_path / "none") == []
+
+
+# ---------------------------------------------------------------------------------------------------- resuming
+@pytest.mark.parametrize("rank", [4, 0], ids=["lora", "full"])
+def test_six_steps_are_three_and_three(base, mixture, finished, tmp_path, rank):
+    config = replace(SHORT, lora_rank=rank)
+    whole = finished
+    if rank == 0:
+        whole = tmp_path / "whole"
+        run(base, mixture, whole, config)
+    first = run(base, mixture, tmp_path / "parts", config, stop_after=3)
+    assert (first.steps, first.interrupted) == (3, False)
+    second = run(base, mixture, tmp_path / "parts", config)
+    assert second.steps == 6
+    one, two = (load_file(p / "checkpoint" / "state.safetensors") for p in (whole, tmp_path / "parts"))
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-6)
+    assert any(name.startswith("weight/") and one[name].abs().sum() > 0 for name in one)
+    steps = [r["step"] for r in read_log(tmp_path / "parts" / "log.jsonl")]
+    assert steps == [2, 4, 6]  # the line of a step that was done again is there once
+
+
+def test_a_finished_run_returns_at_once_and_changes_nothing(base, mixture, finished):
+    before = tree(finished)
+    assert run(base, mixture, finished).steps == 6
+    assert tree(finished) == before
+
+
+def interrupt_at(monkeypatch, step):
+    """Ctrl-C from another thread while batch `step` is drawn."""
+    draw = Mixture.batch
+
+    def batch(self, number):
+        if number == step:
+            sender = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+            sender.start()
+            sender.join()
+        return draw(self, number)
+
+    monkeypatch.setattr(Mixture, "batch", batch)
+
+
+def test_ctrl_c_saves_and_returns_and_the_run_goes_on(base, mixture, finished, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        result = run(base, mixture, tmp_path / "run")
+    assert result.interrupted and result.steps == 3
+    assert signal.getsignal(signal.SIGINT) is handler  # given back
+    load_policy(base, tmp_path / "run")  # what is there can be used
+    assert run(base, mixture, tmp_path / "run").steps == 6
+    one, two = (load_file(p / "adapter" / "adapter_model.safetensors") for p in (finished, tmp_path / "run"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [(lambda m, c: (m, replace(c, rate=1e-3)), "config"), (lambda m, c: (replace(m, seed=5), c), "mixture"),
+     (lambda m, c: (replace(m, human=None), c), "human")],
+    ids=["rate", "order", "data"],
+)  # fmt: skip
+def test_another_run_in_the_same_folder_is_refused(base, mixture, finished, change, word):
+    before = tree(finished)
+    with pytest.raises(RadliteError, match=word):
+        run(base, *change(mixture, SHORT)[:1], finished, change(mixture, SHORT)[1])
+    assert tree(finished) == before
+
+
+def test_a_model_that_has_an_adapter_already_is_refused(base, mixture, tmp_path):
+    vlm = load_vlm(base)
+    train(vlm, mixture, tmp_path / "run", SHORT, progress=False, stop_after=1)
+    with pytest.raises(RadliteError, match="freshly loaded"):
+        train(vlm, mixture, tmp_path / "run", SHORT, progress=False)
+
+
+def test_precision_can_change_within_one_process(base, mixture, tmp_path):
+    """accelerate remembers its precision for good; our own autocast does not."""
+    config = replace(SHORT, steps=1, precision="bf16")
+    assert run(base, mixture, tmp_path / "run", config).steps == 1
+    assert run(base, mixture, tmp_path / "other", replace(config, precision="no")).steps == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"lora_rank": -1}, {"log_every": 0}, {"seed": -1},
+     {"precision": "fp8"}],
+)  # fmt: skip
+def test_bad_configurations_are_refused(change):
+    with pytest.raises(RadliteError):
+        TrainConfig(**change)
+
+
+# -------------------------------------------------------------------------------------------------- accidents
+@pytest.mark.parametrize("where", ["weight", "gradient"])
+def test_a_loss_that_is_not_finite_stops_and_names_the_samples(base, mixture, tmp_path, monkeypatch, where):
+    run(base, mixture, tmp_path / "run", stop_after=2)
+    before = tree(tmp_path / "run")
+    vlm = load_vlm(base)
+    if where == "weight":
+        with torch.no_grad():
+            vlm.model.model.connector.modality_projection.proj.weight[0, 0] = torch.nan
+    else:
+        monkeypatch.setattr(
+            "accelerate.Accelerator.clip_grad_norm_", lambda *_: torch.tensor(float("inf"))
+        )
+    samples = mixture.batch(2)
+    with pytest.raises(RadliteError, match=rf"step 2 on robot episode {samples[0].episode} step {samples[0].step}"):
+        train(vlm, mixture, tmp_path / "run", SHORT, progress=False)
+    assert tree(tmp_path / "run") == before
+    monkeypatch.undo()
+    assert run(base, mixture, tmp_path / "run", stop_after=1).steps == 3  # the checkpoint is as good as ever
+
+
+@pytest.mark.parametrize("name", ["adapter", "checkpoint"])
+def test_a_full_disk_leaves_the_old_files(base, mixture, tmp_path, monkeypatch, name):
+    out = tmp_path / "run"
+    run(base, mixture, out, stop_after=1)
+    before, write = tree(out / name), training.save_file
+
+    def full(tensors, path):
+        if f".{name}.partial" in str(path):
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(tensors, path)
+
+    monkeypatch.setattr(training, "save_file", full)
+    with pytest.raises(RadliteError, match="No space left.*free some disk space"):
+        run(base, mixture, out, stop_after=1)
+    assert tree(out / name) == before
+    assert sorted(p.name for p in out.iterdir()) == ["adapter", "checkpoint", "log.jsonl"]  # nothing half-written
+
+
+LIMIT = """
+import resource, signal, sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+from radlite.checkpoint import write_folder
+from radlite.errors import RadliteError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_folder(Path(sys.argv[1]), lambda f: save_file({"a": torch.zeros(10_000)}, f / "state.safetensors"))
+except RadliteError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
+def test_what_safetensors_says_when_the_disk_refuses_is_a_clear_error(tmp_path):
+    """A real refusal by the operating system: safetensors has its own kind of error for it, no OSError."""
+    done = subprocess.run([sys.executable, "-c", LIMIT, tmp_path / "x"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "to be able to write" in done.stdout and "too large" in done.stdout, done
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(base, mixture, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RadliteError, match="to be able to write"):
+        run(base, mixture, tmp_path / "file" / "run")
+
+
+# ---------------------------------------------------------------------------------------------------- adapters
+@pytest.mark.parametrize("rank", [4, 0], ids=["lora", "full"])
+def test_the_adapter_predicts_what_the_trained_model_does(base, mixture, robot, tmp_path, rank):
+    vlm = load_vlm(base)
+    train(vlm, mixture, tmp_path / "run", replace(SHORT, lora_rank=rank, steps=3, rate=1e-2), progress=False)
+    ours, loaded = Policy(vlm, ActionStats.fit(robot.actions())), load_policy(base, tmp_path / "run")
+    bare = Policy(load_vlm(base), ours.stats)
+    assert loaded.stats == ours.stats
+    sample = robot.frame(3)
+    said = [p.predict([sample.image], sample.instruction, False)[0].action_probs for p in (ours, loaded, bare)]
+    np.testing.assert_allclose(said[0], said[1], atol=1e-5)
+    assert np.abs(said[0] - said[2]).max() > 1e-3  # and not what the base does
+
+
+def test_a_base_that_moved_is_still_the_base(base, finished, tmp_path):
+    (tmp_path / "moved").symlink_to(base)
+    load_adapter(load_vlm(tmp_path / "moved"), finished)
+
+
+def test_an_adapter_of_another_base_is_refused(base, finished, tmp_path):
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(base)
+    with torch.no_grad():
+        model.model.connector.modality_projection.proj.weight[0, 0] += 1
+    model.save_pretrained(tmp_path / "other")
+    load_vlm(base).tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(RadliteError, match="an adapter trained on"):
+        load_policy(tmp_path / "other", finished)
+
+
+def spoil(folder, how):
+    file = folder / "adapter_model.safetensors"
+    if how == "flip":
+        data = bytearray(file.read_bytes())
+        data[-5] ^= 1
+        file.write_bytes(data)
+    elif how == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif how == "gone":
+        file.unlink()
+    else:
+        (folder / how).write_text("{" if how == "manifest.json" else "{}")
+
+
+@pytest.mark.parametrize(
+    "how", ["flip", "cut", "gone", "manifest.json", "radlite.json", "adapter_config.json"]
+)  # fmt: skip
+def test_a_damaged_adapter_is_refused(base, vlm, finished, tmp_path, how):
+    checkpoint.write_folder(tmp_path / "adapter", lambda f: None)
+    for path in (finished / "adapter").iterdir():
+        (tmp_path / "adapter" / path.name).write_bytes(path.read_bytes())
+    spoil(tmp_path / "adapter", how)
+    before = vlm.model
+    with pytest.raises(RadliteError):
+        load_adapter(vlm, tmp_path)
+    assert vlm.model is before and not hasattr(vlm.model, "peft_config")
+
+
+def test_an_adapter_with_too_few_weights_is_refused_and_leaves_the_base(base, finished, tmp_path):
+    """Its checksums are right, but LoRA's start would silently stand in for what is missing."""
+    from safetensors.torch import save_file
+
+    def fill(folder):
+        for path in (finished / "adapter").iterdir():
+            if path.name != "manifest.json":
+                (folder / path.name).write_bytes(path.read_bytes())
+        weights = load_file(folder / "adapter_model.safetensors")
+        save_file(dict(list(weights.items())[1:]), folder / "adapter_model.safetensors")
+
+    checkpoint.write_folder(tmp_path / "adapter", fill)
+    vlm = load_vlm(base)
+    names = set(vlm.model.state_dict())
+    with pytest.raises(RadliteError, match="lacks or is too many"):
+        load_adapter(vlm, tmp_path)
+    assert set(vlm.model.state_dict()) == names
+
+
+@pytest.mark.parametrize("name, adapter", [("radlite-huge", None), (None, "radd"), (None, "/nowhere/at/all")])
+def test_unknown_names_are_refused_with_the_known_ones(base, name, adapter):
+    known = "radlite-tiny" if name else "rad, ecot"
+    with pytest.raises(RadliteError, match=known):
+        load_policy(name or base, adapter)
