@@ -117,7 +117,7 @@ class VLM:
     # ----------------------------------------------------------------------------------------------- pictures
     def pixel_values(self, frames: np.ndarray | Tensor) -> Tensor:
         """Frames uint8 (B, H, W, 3) -> float32 (B, 1, 3, S, S) in [-1, 1], on the CPU."""
-        frames = torch.as_tensor(np.array(frames) if isinstance(frames, np.ndarray) else frames)  # a copy: theirs may be read-only
+        frames = torch.as_tensor(np.array(frames) if isinstance(frames, np.ndarray) else frames)  # copied: may be read-only
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or 0 in frames.shape:
             raise RadliteError(
                 "frames as uint8 (B, H, W, 3)", f"{frames.dtype} {tuple(frames.shape)}", "convert them first"

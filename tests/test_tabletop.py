@@ -19,8 +19,9 @@ from radlite.tabletop.collect import collect, disturb, record
 from radlite.tabletop.embodiment import HAND_GRASP_OFFSET
 from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, trials
 from radlite.tabletop.judge import PICK_STEPS, Judge
-from radlite.tabletop.narrate import FRAME_SIZE, _hull, box_of
+from radlite.tabletop.narrate import FRAME_SIZE, box_of
 from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, Look, Scene, Stand
+from radlite.tabletop.shape import hull as hull_of
 from radlite.tabletop.tasks import (
     AXES,
     DIRECTIONS,
@@ -137,7 +138,7 @@ def test_enough_things_and_places_some_alike():
 
 @pytest.mark.parametrize("name", sorted(THINGS))
 def test_thing_compiles_stands_still_and_fits_between_open_jaws_at_any_yaw(name):
-    hull, thing = _hull(name), THINGS[name]
+    hull, thing = hull_of(name), THINGS[name]
     assert hull[:, 2].min() == pytest.approx(0, abs=1e-6) and hull[:, 2].max() == pytest.approx(thing.height, abs=0.002)
     for yaw in np.linspace(0, np.pi, 37):
         across = hull[:, 0] * np.sin(yaw) + hull[:, 1] * np.cos(yaw)
@@ -167,7 +168,7 @@ def test_place_compiles_is_fixed_and_carries_a_thing_at_its_top(name):
         world.step(np.zeros(3), 1.0)
     assert world.foot("yellow block") == pytest.approx(place.top, abs=0.002)
     assert np.allclose(world.position(name), (0, 0, place.top))
-    wide = _hull(name)[:, :2]
+    wide = hull_of(name)[:, :2]
     assert place.radius < np.abs(wide).max()  # what counts as on it is on it
 
 

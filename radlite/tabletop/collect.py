@@ -32,7 +32,7 @@ def record(trial: Trial, embodiment: str, seed: int, size: int = POLICY_SIZE) ->
     env = TabletopEnv(embodiment, size, LONGEST)
     observation, _ = env.reset(options={"trial": trial})
     frames, chains, actions, states, points, rest = [], [], [], [], [], 0
-    while rest <= TAIL and len(frames) < LONGEST:
+    while (rest <= TAIL or not env.judge.success) and len(frames) < LONGEST:
         intent = env.expert.intent()
         action = env.expert.action(intent)
         frames.append(observation["image"])

@@ -113,8 +113,9 @@ class Expert:
         return Intent("release", np.zeros(3), True, True)
 
     def _after(self, point: np.ndarray) -> Intent:
-        if self.world.opening < 0.80:
-            return Intent("release", np.zeros(3), True, False)
+        if self.world.opening < 0.80:  # shoved below its grasp, the pads rub on what they stand on and cannot open: rise
+            low = self.world.position(self.task.thing)[2] + self._lift_grasp[2] - point[2]
+            return Intent("release", np.array([0, 0, max(0.0, low)]), True, False)
         up = self.style.travel - point[2]
         if up > 0.02:
             return Intent("retreat", np.array([0, 0, up]), True, False)

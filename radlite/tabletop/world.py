@@ -13,12 +13,13 @@ import numpy as np
 from radlite.errors import RadliteError
 from radlite.tabletop.embodiment import HAND_GRASP_OFFSET, hand_xml, pose_arm, pose_hand, robot_xml
 from radlite.tabletop.scene import Scene
+from radlite.tabletop.shape import hull
 from radlite.tabletop.things import PLACES, THINGS, Part
 
 CONTROL_DT, SUBSTEPS = 0.2, 50  # 5 Hz control, 4 ms physics
 JAW_OPEN = 0.040  # metres from the middle to one open jaw
 JAW_RATE = 0.014  # metres one jaw moves in a control step: three steps from open to closed
-LIMITS = np.array([[-0.19, -0.23, 0.008], [0.19, 0.23, 0.24]])  # where the grasp point may go, metres
+LIMITS = np.array([[-0.19, -0.23, 0.013], [0.19, 0.23, 0.24]])  # where the grasp point may go, metres
 
 
 def _geom(part: Part, extra: str) -> str:
@@ -124,11 +125,12 @@ class World:
         body = self.data.body(name)
         if name in PLACES:
             return body.xpos + np.array([0, 0, PLACES[name].top])
-        return body.xpos + np.array([0, 0, THINGS[name].grasp])
+        return body.xpos + body.xmat.reshape(3, 3)[:, 2] * THINGS[name].grasp  # it may have tipped or rolled
 
     def foot(self, name: str) -> float:
-        """Height of a thing's foot over the table, metres."""
-        return float(self.data.body(name).xpos[2])
+        """Height of a thing's lowest point over the table, metres, however it lies."""
+        body = self.data.body(name)
+        return float(body.xpos[2] + (hull(name) @ body.xmat.reshape(3, 3)[2]).min())
 
     def speed(self, name: str) -> float:
         """Linear speed of a thing, m/s."""
