@@ -9,13 +9,14 @@ BIN := $(VENV)/bin
 # Quiet, but warnings and errors are shown.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint samples clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [OUT=runs/demo]  collect, train ECoT and RAD, evaluate, report"
 	@echo "make test                  run the tests (PYTEST_ARGS='-k reasoning' for some of them)"
 	@echo "make lint                  ruff"
+	@echo "make samples               data_samples/ again"
 	@echo "make clean                 remove $(VENV), caches and build leftovers; runs/ stays"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new $(VENV)"
 
@@ -27,6 +28,11 @@ test: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+
+# How data_samples/ was made. Episodes are lossless webp, small enough to ship.
+samples: $(VENV)/.installed
+	$(BIN)/radlite collect --embodiment robot --episodes 20 --seed 7 --image-format webp --overwrite --out data_samples/robot
+	$(BIN)/radlite collect --embodiment human --episodes 21 --seed 8 --image-format webp --overwrite --out data_samples/human
 
 clean:
 	rm -rf "$(VENV)" build dist radlite.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -66,12 +66,12 @@ class DemoConfig:
 
     robot_episodes: int = 400
     human_episodes: int = 420
-    steps: int = 220
+    steps: int = 160
     robot_per_batch: int = 24
     ratio: float = 1.0
-    human_only_trials: int = 120
-    robot_trials: int = 60
-    control_trials: int = 60
+    human_only_trials: int = 105
+    robot_trials: int = 50
+    control_trials: int = 48
     seed: int = 0
     base: str = "radlite-tiny"
     matched: bool = True

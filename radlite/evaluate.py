@@ -22,7 +22,7 @@ from radlite.stats import wilson
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
-BATCH = 48  # trials that run side by side
+BATCH = 64  # trials that run side by side
 
 
 class Agent(Protocol):
