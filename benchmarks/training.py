@@ -18,11 +18,12 @@ from machine import report
 from torch.utils.flop_counter import FlopCounterMode
 
 from radlite.actions import ActionStats
+from radlite.adapter import attach_lora
 from radlite.collate import collate
 from radlite.episodes import EpisodeDataset
 from radlite.mixture import Mixture
 from radlite.tabletop.collect import collect
-from radlite.train import Objective, TrainConfig, attach_lora, read_log, train
+from radlite.train import Objective, TrainConfig, read_log, train
 from radlite.vlm import best_device, load_vlm
 
 
@@ -49,7 +50,7 @@ def operations(model: str, device: str, mix: Mixture, config: TrainConfig) -> tu
     """(operations, tokens) of one sample, forward and backward."""
     vlm = load_vlm(model, device=device)
     if config.lora_rank:
-        attach_lora(vlm, config)
+        attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
     batch = collate(mix.batch(0), vlm, ActionStats.fit(mix.robot.actions()), config.collate, (0, 0)).to(vlm.device)
     with FlopCounterMode(display=False) as counter:
         Objective(vlm)(batch, False)[0].backward()

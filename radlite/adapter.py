@@ -1,14 +1,18 @@
-"""Putting a trained adapter into a base: only its own base, only whole files, only safetensors."""
+"""An adapter: how it gets into a base, and from there to disk and back; only its own base, only whole files."""
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 
+import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
 
 from radlite.actions import ActionStats
-from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder
+from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder, write_folder
 from radlite.errors import RadliteError
 from radlite.vlm import VLM
 
@@ -63,3 +67,59 @@ def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
             f"one for {about.get('base')} ({str(about.get('base_sha256'))[:12]}) in {folder}",
             "load the base that it was trained on, or train it again on this one",
         )
+
+
+def attach_lora(vlm: VLM, rank: int, alpha: int, seed: int) -> None:
+    """Puts LoRA into the model in place; its adapter also carries the rows of the action tokens and of new words."""
+    torch.manual_seed(seed)
+    lora = LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=vlm.lora_targets,
+        trainable_token_indices=vlm.lora_token_rows or None,
+    )  # fmt: skip
+    vlm.model = get_peft_model(vlm.model, lora)
+
+
+def trainable_state(vlm: VLM, method: str) -> dict[str, Tensor]:
+    """The weights that training changes, by name, on the CPU."""
+    if method == "lora":
+        state = get_peft_model_state_dict(vlm.model, save_embedding_layers=False)
+    else:
+        tied = "lm_head"
+        state = {k: v for k, v in vlm.model.state_dict().items() if tied not in k}
+    return {k: v.detach().to("cpu").contiguous().clone() for k, v in state.items()}
+
+
+def write_adapter(
+    folder: Path, vlm: VLM, method: str, stats: ActionStats, state: dict[str, Tensor], made: dict
+) -> None:
+    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics."""
+    about = {
+        "format": 1,
+        "base": vlm.name,
+        "base_sha256": vlm.sha256,
+        "method": method,
+        "stats": stats.to_dict(),
+        "train": made,
+    }
+
+    def fill(target: Path) -> None:
+        if method == "lora":
+            peft_config = vlm.model.peft_config["default"]
+            plain = {**peft_config.to_dict(), "base_model_name_or_path": vlm.name, "inference_mode": True}
+            (target / "adapter_config.json").write_text(json.dumps(_plain(plain), indent=1, sort_keys=True))
+        save_file(
+            state, target / ("adapter_model.safetensors" if method == "lora" else "model.safetensors")
+        )
+        (target / STATE).write_text(json.dumps(about, indent=1))
+
+    write_folder(folder, fill)
+
+
+def _plain(value):
+    """JSON-able copy of peft's configuration (it holds sets and enums)."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, set | list | tuple):
+        items = [_plain(v) for v in value]
+        return sorted(items) if isinstance(value, set) else items
+    return getattr(value, "value", value)

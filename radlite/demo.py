@@ -88,7 +88,7 @@ class Stages:
         self.folder = folder
 
     def run(self, name: str, key: dict, work: Callable[[], dict], made: Sequence[Path] = ()) -> dict:
-        """The result of `work()`, or the stored one when it was finished with the same `key` and what it `made` is still there."""
+        """The result of `work()`, or the stored one if it was finished with the same `key` and what it `made` is still there."""
         path = self.folder / f"{name}.json"
         key = json.loads(json.dumps(key))
         if path.exists() and all(p.exists() for p in made):

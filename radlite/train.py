@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import set_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
+from radlite.adapter import attach_lora, trainable_state, write_adapter
 from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
 from radlite.collate import Batch, CollateConfig, Loss, collate, rad_loss
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
 from radlite.mixture import Mixture
+from radlite.trainlog import TrainLog, polite_stop, read_log
 from radlite.vlm import VLM
+
+__all__ = ["Objective", "TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
 
 LOG = "log.jsonl"
 
@@ -114,26 +113,6 @@ class Objective(nn.Module):
         return loss.total, loss.fields
 
 
-def attach_lora(vlm: VLM, config: TrainConfig) -> None:
-    """Puts LoRA into the model in place; its adapter also carries the rows of the action tokens and of new words."""
-    torch.manual_seed(config.seed)
-    lora = LoraConfig(
-        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=vlm.lora_targets,
-        trainable_token_indices=vlm.lora_token_rows or None,
-    )  # fmt: skip
-    vlm.model = get_peft_model(vlm.model, lora)
-
-
-def trainable_state(vlm: VLM, config: TrainConfig) -> dict[str, Tensor]:
-    """The weights that training changes, by name, on the CPU."""
-    if config.method == "lora":
-        state = get_peft_model_state_dict(vlm.model, save_embedding_layers=False)
-    else:
-        tied = "lm_head"
-        state = {k: v for k, v in vlm.model.state_dict().items() if tied not in k}
-    return {k: v.detach().to("cpu").contiguous().clone() for k, v in state.items()}
-
-
 def rate_at(step: int, config: TrainConfig) -> float:
     """Learning rate of a step: linear warm-up, cosine to 2%."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
@@ -173,7 +152,7 @@ def train(
         )
     identity = run_identity(vlm, mixture, config)
     if config.method == "lora":
-        attach_lora(vlm, config)
+        attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
     # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
     accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
@@ -215,7 +194,7 @@ class _Run:
         began = saved = time.monotonic()
         first = step
         self.vlm.model.train()
-        log = _Log(self.out / LOG, step, self.config.log_every)
+        log = TrainLog(self.out / LOG, step, self.config.log_every)
         bar = tqdm(
             total=self.config.steps,
             initial=step,
@@ -224,7 +203,7 @@ class _Run:
             disable=not progress,
             leave=False,
         )
-        with _interrupt() as stop, bar:
+        with polite_stop() as stop, bar:
             while step < last and not stop.is_set():
                 samples = self.mixture.batch(step)
                 loss, fields = self.step(step, samples, detail=(step + 1) % self.config.log_every == 0)
@@ -270,11 +249,11 @@ class _Run:
         """The adapter for use and the checkpoint for going on, each swapped in whole."""
         if not self.accelerator.is_main_process:
             return
-        state = trainable_state(self.vlm, self.config)
+        state = trainable_state(self.vlm, self.config.method)
         write_adapter(
             self.out / "adapter",
             self.vlm,
-            self.config,
+            self.config.method,
             self.stats,
             state,
             {**self.identity, "steps_done": step},
@@ -290,42 +269,6 @@ class _Run:
             (folder / STATE).write_text(json.dumps({"step": step, "identity": self.identity}))
 
         write_folder(self.out / "checkpoint", fill)
-
-
-def write_adapter(
-    folder: Path, vlm: VLM, config: TrainConfig, stats: ActionStats, state: dict[str, Tensor], made: dict
-) -> None:
-    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics."""
-    about = {
-        "format": 1,
-        "base": vlm.name,
-        "base_sha256": vlm.sha256,
-        "method": config.method,
-        "stats": stats.to_dict(),
-        "train": made,
-    }
-
-    def fill(target: Path) -> None:
-        if config.method == "lora":
-            peft_config = vlm.model.peft_config["default"]
-            plain = {**peft_config.to_dict(), "base_model_name_or_path": vlm.name, "inference_mode": True}
-            (target / "adapter_config.json").write_text(json.dumps(_plain(plain), indent=1, sort_keys=True))
-        save_file(
-            state, target / ("adapter_model.safetensors" if config.method == "lora" else "model.safetensors")
-        )
-        (target / STATE).write_text(json.dumps(about, indent=1))
-
-    write_folder(folder, fill)
-
-
-def _plain(value):
-    """JSON-able copy of peft's configuration (it holds sets and enums)."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, set | list | tuple):
-        items = [_plain(v) for v in value]
-        return sorted(items) if isinstance(value, set) else items
-    return getattr(value, "value", value)
 
 
 def _precision(config: TrainConfig, vlm: VLM) -> str:
@@ -372,56 +315,3 @@ def _resume(
     return int(about["step"])
 
 
-class _Log:
-    """JSONL lines {"step", "loss", "lr", "samples_per_s", "fields": {field: {"loss", "accuracy", "tokens"}}}."""
-
-    def __init__(self, path: Path, step: int, every: int) -> None:
-        self.path, self.every = path, every
-        kept = [row for row in read_log(path) if row["step"] <= step]
-        with disk_errors(path):
-            temp = path.with_suffix(".partial")
-            temp.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            os.replace(temp, path)
-        self._losses: list[float] = []
-        self._samples, self._since = 0, time.monotonic()
-
-    def add(self, step: int, loss: float, fields: dict, rate: float, samples: int) -> None:
-        self._losses.append(loss)
-        self._samples += samples
-        if step % self.every:
-            return
-        now = time.monotonic()
-        row = {
-            "step": step,
-            "loss": sum(self._losses) / len(self._losses),
-            "lr": rate,
-            "samples_per_s": round(self._samples / max(1e-9, now - self._since), 2),
-            "fields": fields,
-        }
-        with disk_errors(self.path), self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        self._losses, self._samples, self._since = [], 0, now
-
-
-def read_log(path: str | Path) -> list[dict]:
-    """The rows of a `log.jsonl`, oldest first; a line that was cut off is left out."""
-    rows, path = [], Path(path)
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
-
-
-@contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event instead of tearing a step apart; outside the main thread nothing is caught."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    old = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

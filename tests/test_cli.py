@@ -172,7 +172,7 @@ def test_numbers_are_checked_by_the_parser(option, capsys):
 def test_module_and_script_are_the_same():
     import subprocess
 
-    done = subprocess.run([sys.executable, "-m", "radlite", "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "radlite", "--help"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout.startswith("usage: radlite")
 
 
