@@ -48,6 +48,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
         return stats
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
+    settings["base_model_name_or_path"] = getattr(vlm.model, "name_or_path", None)  # checked above by its sha256
     model = get_peft_model(vlm.model, LoraConfig.from_peft_type(**settings))
     odd = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if odd:

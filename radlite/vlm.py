@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from radlite.actions import BINS
 from radlite.decoder import Decoder
@@ -307,6 +308,8 @@ def load_vlm(
         )
     folder = base_folder(name)
     device = device or best_device()
+    if sum(f.stat().st_size for f in folder.glob("*.safetensors")) < 1 << 28:
+        transformers_logging.disable_progress_bar()  # a bar over a few megabytes is noise
     try:
         if AutoConfig.from_pretrained(folder, local_files_only=True).model_type != "smolvlm":
             raise ValueError("config.json is not that of a SmolVLM")
