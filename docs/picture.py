@@ -1,6 +1,7 @@
 """Makes docs/picture.png: a hand shows a task, the robot does it, with what the policy thinks. Run: python docs/picture.py
 
-The robot's row is the first evaluation trial with a new object that the shipped RAD policy finishes.
+The robot's row is the first evaluation trial with a new object that the shipped RAD policy finishes, or, if it finishes none,
+the first one.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def hand_row(thing: str) -> list[np.ndarray]:
 
 def main() -> None:
     """Writes the picture."""
-    candidates = [t for t in trials("new_object", 48) if t.task.family == "put"]
+    candidates = [t for t in trials("new_object", 24) if t.task.family == "put"]
     outcomes = rollout(PolicyAgent(load_policy(adapter="rad")), candidates, keep=range(len(candidates)))
-    done = next(o for o in outcomes if o.success)
+    done = next((o for o in outcomes if o.success), outcomes[0])
     robot = [draw_prediction(f, t.reasoning, a, size=SIZE)
              for f, t, a in zip(done.frames, done.thoughts, done.actions, strict=False)]  # fmt: skip
     rows = [hand_row(done.trial.task.thing), [robot[int(m * (len(robot) - 1))] for m in MOMENTS]]

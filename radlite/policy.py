@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radlite.actions import ACTION_DIM, BINS, ActionStats, decode, encode, expectation
+from radlite.actions import ACTION_DIM, ActionStats, decode, encode, expectation
 from radlite.adapter import load_adapter
 from radlite.errors import RadliteError
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
@@ -187,11 +187,12 @@ class _Writer:
         return token
 
     def _act(self, row: int, log: Tensor, probs: np.ndarray) -> int:
-        """One action dimension: remembers its distribution, goes on with the token of the value that will be executed."""
-        if self.mode == "mode":
-            chosen = int(probs.argmax())
-        else:
-            chosen = int(round(float((probs * np.arange(BINS)).sum())))
+        """One action dimension: remembers its distribution and goes on with the most likely token.
+
+        Also when the expectation will be executed: the mean of two likely bins may be a token that never was in the data,
+        and the next dimension would be read after it.
+        """
+        chosen = int(probs.argmax())
         self.probs[row].append(probs)
         token = int(self.actions[chosen])
         self.tokens[row].append(token)

@@ -211,7 +211,7 @@ side = model.config.vision_config.image_size
 pixels = torch.linspace(-1, 1, 3 * side * side).reshape(1, 1, 3, side, side)
 with torch.no_grad():
     logits = model(input_ids=ids, pixel_values=pixels).logits[0, -1]
-assert not any("radlite" in name for name in sys.modules)
+assert not any(name.split(".")[0] == "radlite" for name in sys.modules)
 back, kind = tokenizer.decode(text), type(model).__name__
 print(json.dumps({"ids": ids.tolist(), "back": back, "class": kind, "logits": logits.tolist()}))
 """
