@@ -50,12 +50,13 @@ def same(one, two, tolerance=1e-5):
 
 
 # ---------------------------------------------------------------------------------------------------- content
-def test_it_says_and_does_what_it_has_learnt(policy, shown, said):
+def test_it_says_and_does_what_it_has_learnt(policy, shown):
+    """By mode: the mean of a spread distribution is a bin that three frames by heart have never shown."""
+    said = policy.predict([s.image for s in shown], [s.instruction for s in shown], decode="mode")
     for sample, one in zip(shown, said, strict=True):
         assert one.reasoning == sample.reasoning.without(*set(FIELDS) - set(LESSON))
         assert one.text == f"{one.reasoning.to_text()} {ACTION_TAG}"
-        off = np.abs(one.action_probs.argmax(-1) - true_bins(policy, sample.action))
-        assert off.max() <= 1
+        assert one.action_probs.argmax(-1).tolist() == true_bins(policy, sample.action).tolist()
         assert one.action.shape == (7,) and one.action.dtype == np.float32
 
 
@@ -84,7 +85,7 @@ def slowly(policy, sample, limit):
         if forced == []:
             log = logits[vlm.action_ids].log_softmax(-1)
             probs.append(log.exp().numpy())
-            chosen = int(round(float((probs[-1] * np.arange(BINS)).sum())))
+            chosen = int(probs[-1].argmax())
             tokens.append(int(vlm.action_ids[chosen]))
             logprobs.append(float(log[chosen]))
             continue
