@@ -43,14 +43,14 @@ CM_PER_UNIT, PIXELS_PER_UNIT = 40.0, 128.0
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Sizes of the run; the defaults are what made the shipped weights."""
+    """Sizes of the run. How the shipped weights were made is told in `radlite/weights/README.md`."""
 
-    pictures: int = 60_000
-    dense_steps: int = 1_200
-    text_steps: int = 7_000
+    pictures: int = 48_000
+    dense_steps: int = 450
+    text_steps: int = 3_000
     dense_batch: int = 96
     batch: int = 64
-    sentences: int = 9
+    sentences: int = 7
     rate: float = 1.5e-3
     dense_weight: float = 0.5
     seed: int = 0
