@@ -143,7 +143,7 @@ def _train(commands) -> None:
     )
     p.add_argument("--steps", type=_whole(1), default=220)
     p.add_argument("--robot-per-batch", type=_whole(1), default=24)
-    p.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    p.add_argument("--rate", type=float, default=4e-3, help="peak learning rate")
     p.add_argument("--lora-rank", type=_whole(0), default=32, help="0 trains every weight")
     p.add_argument("--action-weight", type=float, default=4.0)
     p.add_argument("--reasoning-dropout", type=float, default=0.0)

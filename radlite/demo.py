@@ -364,7 +364,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained, in the demo and in the shipped adapters."""
-    return TrainConfig(steps=steps, collate=CollateConfig(action_weight=4.0))
+    return TrainConfig(steps=steps, rate=4e-3, collate=CollateConfig(action_weight=4.0))
 
 
 def versions() -> dict[str, str]:
