@@ -232,7 +232,7 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
     Args:
         name: a known name ("radlite-tiny") or a folder with a `transformers` model.
         adapter: "rad" or "ecot" (shipped), or a folder written by `train`; None loads the bare base, which knows no action.
-        quantize: None, or "nf4" for 4-bit weights in the language decoder.
+        quantize: None; 4-bit weights are not supported yet, anything else raises.
         device: "cuda", "mps", "cpu", or None: the best there is.
 
     Raises:
