@@ -134,18 +134,18 @@ def _train(commands) -> None:
     p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
     p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
     p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
-    p.add_argument("--ratio", type=float, default=1.0, help="human samples per robot sample")
+    p.add_argument("--ratio", type=float, default=0.5, help="human samples per robot sample")
     p.add_argument(
         "--out",
         type=Path,
         required=True,
         help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there",
     )
-    p.add_argument("--steps", type=_whole(1), default=220)
-    p.add_argument("--robot-per-batch", type=_whole(1), default=24)
-    p.add_argument("--rate", type=float, default=4e-3, help="peak learning rate")
-    p.add_argument("--lora-rank", type=_whole(0), default=32, help="0 trains every weight")
-    p.add_argument("--action-weight", type=float, default=4.0)
+    p.add_argument("--steps", type=_whole(1), default=330)
+    p.add_argument("--robot-per-batch", type=_whole(1), default=28)
+    p.add_argument("--rate", type=float, help="peak learning rate; default that of TrainConfig")
+    p.add_argument("--lora-rank", type=_whole(0), help="0 trains every weight; default that of TrainConfig")
+    p.add_argument("--action-weight", type=float, default=3.0)
     p.add_argument("--reasoning-dropout", type=float, default=0.0)
     p.add_argument("--field-dropout", type=float, default=0.0)
     p.add_argument("--seed", type=_whole(0), default=0)
@@ -162,9 +162,9 @@ def _run_train(args) -> int:
     human = EpisodeDataset(args.human).cache() if args.human else None
     mixture = Mixture(robot, human, args.robot_per_batch, args.ratio, args.seed)
     loss = CollateConfig(args.action_weight, args.reasoning_dropout, args.field_dropout)
-    config = TrainConfig(
-        steps=args.steps, rate=args.rate, lora_rank=args.lora_rank, seed=args.seed, collate=loss
-    )
+    chosen = {"rate": args.rate, "lora_rank": args.lora_rank}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    config = TrainConfig(steps=args.steps, seed=args.seed, collate=loss, **chosen)
     result = train(load_vlm(args.model, device=None), mixture, args.out, config)
     print(f"{result.steps} of {args.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
     return 130 if result.interrupted else 0
@@ -186,6 +186,7 @@ def _evaluate(commands) -> None:
     p.add_argument("--decode", choices=("expectation", "mode"), default="expectation")
     p.add_argument("--no-reasoning", action="store_true", help="act without writing a chain")
     p.add_argument("--seed", type=_whole(0), default=0)
+    p.add_argument("--workers", type=_whole(1), help="processes; default two on a CPU, else one")
     p.add_argument("--out", type=Path, help="JSON file; printed in any case")
 
 
@@ -198,8 +199,10 @@ def _run_evaluate(args) -> None:
     axes = AXES if args.axis == "human_only" else (None if args.axis == "home" else args.axis,)
     counts = [len(range(i, args.trials, len(axes))) for i in range(len(axes))]  # as evenly as it goes
     todo = [t for axis, count in zip(axes, counts, strict=True) for t in trials(axis, count, args.seed)]
-    agent = PolicyAgent(load_policy(args.model, args.adapter), args.decode, think=not args.no_reasoning)
-    text = json.dumps(evaluate(agent, todo), indent=1)
+    policy = load_policy(args.model, args.adapter)
+    workers = args.workers or (min(2, os.cpu_count() or 1) if policy.vlm.device.type == "cpu" else 1)
+    agent = PolicyAgent(policy, args.decode, think=not args.no_reasoning)
+    text = json.dumps(evaluate(agent, todo, workers=workers), indent=1)
     print(text)
     if args.out:
         _write(args.out, text)

@@ -37,7 +37,7 @@ class CollateConfig:
         fields: fields that are taught; the others are left out of every chain.
     """
 
-    action_weight: float = 4.0
+    action_weight: float = 3.0
     reasoning_dropout: float = 0.0
     field_dropout: float = 0.0
     mask_prompt: bool = True

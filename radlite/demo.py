@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,11 +36,12 @@ from radlite.formats.staging import disk_errors
 from radlite.mixture import Mixture
 from radlite.policy import load_policy
 from radlite.show import draw_prediction, side_by_side, write_mp4, write_report
+from radlite.stages import Stages
 from radlite.tabletop.collect import collect
 from radlite.tabletop.env import Trial, trials
 from radlite.tabletop.tasks import AXES
 from radlite.train import TrainConfig, read_log, train
-from radlite.vlm import load_vlm
+from radlite.vlm import best_device, load_vlm
 
 ARMS = ("ecot", "rad")
 TITLES = {"ecot": "ECoT: robot demonstrations only", "rad": "RAD: the same, plus human clips without actions"}
@@ -66,43 +66,19 @@ class DemoConfig:
 
     robot_episodes: int = 400
     human_episodes: int = 420
-    steps: int = 160
-    robot_per_batch: int = 24
-    ratio: float = 1.0
+    steps: int = 330
+    robot_per_batch: int = 28
+    ratio: float = 0.5
     human_only_trials: int = 105
     robot_trials: int = 50
     control_trials: int = 48
     seed: int = 0
     base: str = "radlite-tiny"
-    matched: bool = True
+    matched: bool = False
 
 
 SMOKE = DemoConfig(8, 9, 3, 4, 1.0, 3, 2, 3, matched=False)
 """The same path in seconds, for tests: its figures mean nothing."""
-
-
-class Stages:
-    """Remembers what is finished, what it gave, and how long it took: one JSON file a stage, written when it is done."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, name: str, key: dict, work: Callable[[], dict], made: Sequence[Path] = ()) -> dict:
-        """The result of `work()`, or the stored one if it was finished with the same `key` and what it `made` is still there."""
-        path = self.folder / f"{name}.json"
-        key = json.loads(json.dumps(key))
-        if path.exists() and all(p.exists() for p in made):
-            stored = read_json(path, "a finished stage")
-            if stored.get("key") == key:
-                return stored
-        began = time.monotonic()
-        stored = {"key": key, "result": work(), "seconds": round(time.monotonic() - began, 1)}
-        with disk_errors(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temp = path.with_suffix(".partial")
-            temp.write_text(json.dumps(stored, indent=1))
-            os.replace(temp, path)
-        return stored
 
 
 def demo(
@@ -246,16 +222,12 @@ class _Demo:
     def _act(self, arm: str) -> dict:
         c = self.config
         agent = PolicyAgent(load_policy(c.base, self.out / arm))
-        own = rollout(
-            agent, trials(None, c.robot_trials, c.seed), progress=self.progress, label=f"{arm}: robot tasks"
-        )
+        own = self._rollout(agent, trials(None, c.robot_trials, c.seed), f"{arm}: robot tasks")
         human_only = self.human_only(c.human_only_trials)
         shown = (
             [i * len(human_only) // 3 for i in range(3)] if arm in ARMS else []
         )  # the first of each axis, whatever comes out
-        outcomes = rollout(
-            agent, human_only, keep=shown, progress=self.progress, label=f"{arm}: human-only tasks"
-        )
+        outcomes = self._rollout(agent, human_only, f"{arm}: human-only tasks", shown)
         for number, index in enumerate(shown):
             self._keep(arm, number, outcomes[index])
         return {
@@ -263,6 +235,11 @@ class _Demo:
             "human_only_tasks": summarise(outcomes),
             "fields": self._fields(agent.policy),
         }
+
+    def _rollout(self, agent, todo: list[Trial], label: str, keep: Sequence[int] = ()) -> list[Outcome]:
+        """On a CPU in processes of one thread each."""
+        workers = min(2, os.cpu_count() or 1) if best_device() == "cpu" else 1
+        return rollout(agent, todo, keep=keep, progress=self.progress, label=label, workers=workers)
 
     def human_only(self, count: int) -> list[Trial]:
         """Evaluation trials on tasks that only human hands have shown, axis by axis."""
@@ -273,7 +250,7 @@ class _Demo:
         table = {}
         for name in ("robot", "human"):
             count = max(3, self.config.control_trials // 4)
-            folder = self.out / "datasets" / f"held_out_{name}_{count}"
+            folder = self.out / "datasets" / f"held_out_{name}_{count}_seed{self.config.seed}"
             if not folder.exists():  # datasets are there whole or not at all
                 collect(folder, name, count, seed=self.config.seed + 9_000, workers=1, progress=False)
             table[name] = reasoning_accuracy(policy, EpisodeDataset(folder), 4 * count, self.config.seed)
@@ -288,9 +265,7 @@ class _Demo:
             "random_actions": RandomAgent(c.seed),
             "rad_wrong_instruction": wrong,
         }
-        return {
-            k: summarise(rollout(a, human_only, progress=self.progress, label=k)) for k, a in agents.items()
-        }
+        return {name: summarise(self._rollout(agent, human_only, name)) for name, agent in agents.items()}
 
     # -- pictures ------------------------------------------------------------------------------------------------------
     def _keep(self, arm: str, number: int, outcome: Outcome) -> None:
@@ -364,7 +339,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained, in the demo and in the shipped adapters."""
-    return TrainConfig(steps=steps, rate=4e-3, collate=CollateConfig(action_weight=4.0))
+    return TrainConfig(steps=steps, collate=CollateConfig(action_weight=3.0))
 
 
 def versions() -> dict[str, str]:

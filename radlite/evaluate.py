@@ -6,12 +6,15 @@ given back at every later one: it is the policy's memory, as in ECoT's reuse of 
 
 from __future__ import annotations
 
+import multiprocessing
+import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from radlite.episodes import EpisodeDataset, Sample
@@ -22,7 +25,7 @@ from radlite.stats import wilson
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
-BATCH = 64  # trials that run side by side
+BATCH = 32  # trials that run side by side
 
 
 class Agent(Protocol):
@@ -33,6 +36,11 @@ class Agent(Protocol):
 
     def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[Prediction | None]]:
         """Actions (n, 7) for the trials `rows`, given their pictures uint8 (n, H, W, 3), and what was thought."""
+
+
+def own_instruction(trial: Trial) -> str:
+    """What a trial asks for."""
+    return trial.task.instruction
 
 
 @dataclass
@@ -48,7 +56,7 @@ class PolicyAgent:
 
     policy: Policy
     decode: str = "expectation"
-    instruct: Callable[[Trial], str] = lambda trial: trial.task.instruction
+    instruct: Callable[[Trial], str] = own_instruction
     think: bool = True
     _instructions: list[str] = field(default_factory=list)
     _plans: dict[int, Reasoning] = field(default_factory=dict)
@@ -108,6 +116,7 @@ def rollout(
     keep: Sequence[int] = (),
     progress: bool = True,
     label: str = "rollout",
+    workers: int = 1,
 ) -> list[Outcome]:
     """Runs every trial to success or `max_steps`.
 
@@ -118,22 +127,54 @@ def rollout(
         keep: indices of trials whose frames and thoughts are kept for people to see.
         progress: show a bar.
         label: of the bar.
+        workers: processes of one thread each; on a CPU two of them do twice as much as one with two threads. A script
+            that asks for more than one needs `if __name__ == "__main__":`.
 
     Raises:
         RadliteError: no trials.
     """
     if not trials:
         raise RadliteError("at least one trial", "none", "ask for more trials")
-    outcomes: list[Outcome] = []
+    parts = np.array_split(np.arange(len(trials)), -(-len(trials) // BATCH))  # whatever `workers` is
+    jobs = [([trials[i] for i in part], max_steps, {i - part[0] for i in keep if i in part}) for part in parts]
     with tqdm(total=len(trials), desc=label, unit="trial", disable=not progress, leave=False) as bar:
-        for start in range(0, len(trials), BATCH):
-            part = trials[start : start + BATCH]
-            outcomes += _run_batch(agent, part, max_steps, {k - start for k in keep}, bar)
-    return outcomes
+        if workers < 2 or len(jobs) < 2:
+            return [o for job in jobs for o in _run_batch(agent, *job, bar.update)]
+        return _run_apart(agent, jobs, workers, bar)
+
+
+def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[Outcome]:
+    """Every job in a process of its own; the bar hears of each trial that ends."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
+    ended, packed = context.SimpleQueue(), pickle.dumps(agent)  # packed once, and not through shared memory
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(ended,)) as pool:
+        futures = [pool.submit(_run_packed, packed, job) for job in jobs]
+        try:
+            while wait(futures, timeout=0.5).not_done:
+                while not ended.empty():
+                    bar.update(ended.get())
+                if any(f.done() and f.exception() for f in futures):
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return [o for future in futures for o in future.result()]
+
+
+_ended = None  # in a worker process: where it tells of a trial that ended
+
+
+def _begin_worker(ended) -> None:
+    global _ended
+    _ended = ended
+    torch.set_num_threads(1)
+
+
+def _run_packed(packed: bytes, job: tuple) -> list[Outcome]:
+    return _run_batch(pickle.loads(packed), *job, lambda: _ended.put(1))
 
 
 def _run_batch(
-    agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], bar: tqdm
+    agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], ended: Callable[[], object]
 ) -> list[Outcome]:
     envs = [TabletopEnv(max_steps=max_steps) for _ in trials]
     with ThreadPoolExecutor(2) as pool:  # MuJoCo works outside Python's lock
@@ -152,7 +193,7 @@ def _run_batch(
             for i, (observation, _, done, truncated, info) in zip(active, stepped, strict=True):
                 seen[i], outcomes[i].steps, outcomes[i].success = observation, envs[i].steps, info["success"]
                 if done or truncated:
-                    bar.update()
+                    ended()
                     if i in keep:
                         outcomes[i].frames.append(envs[i].render())
             active = [i for i, s in zip(active, stepped, strict=True) if not (s[2] or s[3])]

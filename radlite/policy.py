@@ -18,6 +18,7 @@ from radlite.actions import ACTION_DIM, ActionStats, decode, encode, expectation
 from radlite.adapter import load_adapter
 from radlite.errors import RadliteError
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
+from radlite.scales import Medians
 from radlite.vlm import VLM, load_vlm
 
 MAX_REASONING = 220  # tokens of a chain before ACTION: is forced
@@ -67,7 +68,8 @@ class Policy:
             reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued after its last
                 field, and what it says stays as it is; False acts without any reasoning.
             stream: yield the growing predictions after every token instead of returning the last ones.
-            decode: "expectation" over bins or the most likely bin ("mode").
+            decode: "expectation": the mean over action bins, and for a number of the chain that is one token the median
+                over its scale; "mode": the most likely token everywhere.
 
         Raises:
             RadliteError: wrong shapes or counts, or a policy without action statistics.
@@ -133,6 +135,7 @@ class _Writer:
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
         self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
+        self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
         rows = len(chains)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
@@ -153,7 +156,8 @@ class _Writer:
             for row, chain in enumerate(self.chains):
                 self._only_tags(free[row], chain)
         free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
-        greedy = free_log.argmax(-1).tolist()
+        greedy = free_log.argmax(-1)
+        greedy = (greedy if self.medians is None else self.medians(greedy, free)).tolist()
         action_probs = action_log.exp().cpu().numpy() if any(self._acting(r) for r in range(len(self.tokens))) else None
         chosen = [self._choose_row(r, greedy[r], free_log[r], action_log[r], action_probs) for r in range(len(greedy))]
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
@@ -240,6 +244,8 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
     """
     vlm = load_vlm(name, quantize=quantize, device=device)
     stats = load_adapter(vlm, adapter) if adapter is not None else None
+    if hasattr(vlm.model, "merge_and_unload"):
+        vlm.model = vlm.model.merge_and_unload()  # one product a layer instead of three
     vlm.model.eval()
     return Policy(vlm, stats)
 

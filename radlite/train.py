@@ -55,10 +55,10 @@ class TrainConfig:
     """
 
     steps: int = 400
-    rate: float = 2e-3
+    rate: float = 4e-3
     warmup: int = 20
-    lora_rank: int = 32
-    lora_alpha: int = 32
+    lora_rank: int = 16
+    lora_alpha: int = 16
     clip: float = 1.0
     seed: int = 0
     checkpoint_seconds: float = 120.0

@@ -87,12 +87,17 @@ class VLM:
         return self.tokenizer.pad_token_id
 
     @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding, unused ones included."""
+        return self.base.get_input_embeddings().weight.shape[0]
+
+    @property
     def never_in_text(self) -> list[int]:
         """Ids that a chain cannot hold: specials but eos, action tokens, rows without a token."""
         special = {
             i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special and i != self.eos_id
         }
-        unused = range(len(self.tokenizer), self.base.get_input_embeddings().weight.shape[0])
+        unused = range(len(self.tokenizer), self.vocabulary)
         return sorted(special | set(self.action_ids.tolist()) | set(unused))
 
     def prompt_text(self, instruction: str) -> str:
@@ -214,8 +219,8 @@ class VLM:
 
     @property
     def lora_token_rows(self) -> list[int]:
-        """Embedding rows trained beside LoRA: actions, and all words of a small vocabulary."""
-        rows = set(self.action_ids.tolist())
+        """Embedding rows trained beside LoRA: actions, the end of a sequence, and all words of a small vocabulary."""
+        rows = {*self.action_ids.tolist(), self.eos_id}
         vocabulary = self.tokenizer.get_vocab()
         if len(vocabulary) < 8192:
             rows |= {i for token, i in vocabulary.items() if re.fullmatch(r"(##)?[A-Za-z :]+", token)}

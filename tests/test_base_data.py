@@ -12,6 +12,7 @@ import pytest
 
 from radlite.base import data
 from radlite.base.data import CLASSES, View, draw_base_scene
+from radlite.base.drills import drills
 from radlite.base.facts import facts, words
 from radlite.reasoning import ACTION_TAG, TAGS
 from radlite.tabletop.camera import project
@@ -165,8 +166,9 @@ def test_every_sentence_is_true():
     kinds = set()
     for i, view in enumerate(_views()):
         text, before = "".join(t for t, _ in facts(view, Random(i), 9)), None
+        text = text.replace(" high; the ", " high. the ")  # two facts in one sentence
         sentences = _split(text)
-        assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 18
+        assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 40
         for kind, match in sentences:
             _check(view, kind, match, before)
             kinds.add(kind)
@@ -210,6 +212,24 @@ def test_what_is_chance_carries_no_loss():
             assert flag == (has_digit and not text.startswith(" At")) or text.startswith(tuple(f" {n}." for n in view.names))
             paid, unpaid = paid + flag, unpaid + (not flag)
     assert paid > 400 and unpaid > 300
+
+
+def test_every_drill_is_true_and_names_base_things_only():
+    ways = 0
+    for seed in range(300):
+        (said, paid), (way, pays) = drills(Random(seed), 1)
+        assert not paid and pays and way.endswith(".")
+        assert not any(name in said for name in (*NEW_THINGS, *PLACES))
+        height = re.search(r", ([0-9]+) cm high", said)
+        if goal := re.search(r"The way to ([0-9]+) cm high is$", said):
+            number, _, word = way.strip(" .").split()
+            assert int(height[1]) + SIGNS[word][1] * int(number) == int(goal[1])
+        else:
+            offset = re.search(r"; the [a-z ]+ is ([^;]+?)(?: it)?\. The way is$", said)[1]
+            assert np.array_equal(_offset(offset), _offset(way.strip(" .")))
+            ways += 1
+    assert 100 < ways < 290
+    assert drills(Random(3), 4) == drills(Random(3), 4)
 
 
 def test_facts_are_a_function_of_the_generator():

@@ -93,6 +93,25 @@ def test_batches_do_not_change_the_outcome(two, monkeypatch):
     np.testing.assert_array_equal(together[1].frames, alone[1].frames)
 
 
+def test_processes_do_not_change_the_outcome(two, monkeypatch):
+    from radlite import evaluate as module
+
+    monkeypatch.setattr(module, "BATCH", 1)
+    alone, apart = (
+        rollout(RandomAgent(3), two[:1] * 2, max_steps=2, keep=[1], progress=False, workers=w) for w in (1, 2)
+    )
+    assert [(o.success, o.steps, len(o.frames)) for o in apart] == [(o.success, o.steps, len(o.frames)) for o in alone]
+    np.testing.assert_array_equal(apart[1].frames[0], alone[1].frames[0])
+
+
+def test_an_error_in_a_process_is_told(two, monkeypatch):
+    from radlite import evaluate as module
+
+    monkeypatch.setattr(module, "BATCH", 1)
+    with pytest.raises(TypeError):
+        rollout(RandomAgent(3), two, max_steps=(), progress=False, workers=2)
+
+
 def test_no_trials_is_told():
     with pytest.raises(RadliteError, match="at least one trial"):
         rollout(StillAgent(), [], progress=False)

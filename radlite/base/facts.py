@@ -15,7 +15,7 @@ from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 # a piece of text and whether it carries loss: the name that a sentence picks is chance, its place is not
 Piece = tuple[str, bool]
 
-KINDS, SHARES = ("box", "name", "from", "way", "between", "held"), (28, 10, 30, 14, 10, 8)
+KINDS, SHARES = ("seen", "box", "name", "from", "way", "between", "held"), (34, 16, 8, 16, 10, 6, 10)
 
 
 def _minus(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
@@ -30,11 +30,11 @@ def _name(view: View, i: int) -> list[Piece]:
     return [(f" At [{', '.join(map(str, view.boxes[i]))}] is the", False), (f" {view.names[i]}.", True)]
 
 
-def gripper_sentence(view: View) -> str:
+def gripper_sentence(view: View, end: str = ".") -> str:
     """The same words as the chain's: 'The gripper [x, y] is open, 12 cm high.'"""
     x, y = view.point_pixel
     state = f"holds the {view.held}" if view.held else f"is {jaws(view.opening)}"
-    return f" The gripper [{x}, {y}] {state}, {int(round(view.point[2] * 100))} cm high."
+    return f" The gripper [{x}, {y}] {state}, {int(round(view.point[2] * 100))} cm high{end}"
 
 
 def _from_gripper(view: View, i: int) -> list[Piece]:
@@ -52,6 +52,11 @@ def _from_held(view: View, i: int) -> list[Piece]:
     held = view.names.index(view.held)
     offset = _minus(view.grasps[i], (*view.grasps[held][:2], view.feet[held]))
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
+
+
+def _seen(view: View, i: int) -> list[Piece]:
+    """A thing's box, the gripper and the offset between the two in one sentence, in the order in which one looks."""
+    return [*_box(view, i), (gripper_sentence(view, ";"), True), *_way(view, i)]
 
 
 def _between(view: View, i: int, j: int) -> list[Piece]:
@@ -85,7 +90,7 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
         return _from_held(view, rng.choice(places))
     if kind == "between":
         return _between(view, i, (i + j) % n)
-    makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}
+    makers = {"seen": _seen, "box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}
     told = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
     return told + makers[kind](view, i)
 

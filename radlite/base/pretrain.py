@@ -15,138 +15,42 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from radlite.base.data import CLASSES, GRID, View, make_pictures, read_views
-from radlite.base.facts import facts, words
+from radlite.base.batches import HELD_OUT, Meter, Pictures, Wording
+from radlite.base.data import CLASSES, make_pictures
+from radlite.base.facts import words
 from radlite.tabletop.things import BASE_THINGS
-from radlite.tiny import (
-    CHANNELS,
-    IMAGE_SIZE,
-    IMAGE_TOKENS,
-    PATCH,
-    STD,
-    build_model,
-    build_tokenizer,
-    number_tokens,
-)
+from radlite.tiny import CHANNELS, IMAGE_TOKENS, STD, build_model, build_tokenizer
+from radlite.vlm import load_vlm
 
 CONTENT = CHANNELS["y"][1]  # channels behind those of places
-HELD_OUT = 512  # last pictures, never trained on
-CM_PER_UNIT, PIXELS_PER_UNIT = 40.0, 128.0
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Sizes of the run. How the shipped weights were made is told in `radlite/weights/README.md`."""
+    """Sizes of the run. How the shipped weights were made is told in `radlite/weights/README.md`.
+
+    `start` names a base (or its folder) to go on from; then `dense_steps` is best 0. `drill_batch` rows of `drills` lines
+    of text without a picture come on top of every batch of pictures.
+    """
 
     pictures: int = 48_000
     dense_steps: int = 450
     text_steps: int = 3_000
     dense_batch: int = 96
     batch: int = 64
-    sentences: int = 7
+    sentences: int = 5
+    drill_batch: int = 48
+    drills: int = 4
     rate: float = 1.5e-3
     dense_weight: float = 0.5
     seed: int = 0
-
-
-class Pictures:
-    """Memory-mapped pictures with their views; `batch(step, size)` is a pure function of (seed, step)."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.images = np.load(folder / "images.npy", mmap_mode="r")
-        self.patches = coarser(np.load(folder / "patches.npy", mmap_mode="r"))
-        self.views = read_views(folder / "views.jsonl")
-        self.seed, self.train = seed, len(self.views) - HELD_OUT
-
-    def batch(self, step: int, size: int) -> tuple[np.ndarray, np.random.Generator]:
-        """Indices (size,) and the generator that words this step's sentences."""
-        rng = np.random.default_rng([self.seed, step])
-        return np.sort(rng.choice(self.train, size, replace=False)), rng
-
-    def pixels(self, index: np.ndarray, rng: np.random.Generator | None = None) -> Tensor:
-        """(B, 1, 3, 96, 96) in [-1, 1]; with a generator, brightness, contrast and sensor noise vary a little."""
-        x = torch.from_numpy(np.ascontiguousarray(self.images[index])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        if rng is not None:
-            gain = torch.tensor(rng.uniform(0.88, 1.12, (len(index), 3, 1, 1)), dtype=torch.float32)
-            shift = torch.tensor(rng.uniform(-0.08, 0.08, (len(index), 1, 1, 1)), dtype=torch.float32)
-            x = (
-                x * gain
-                + shift
-                + 0.02
-                * torch.randn(x.shape, generator=torch.Generator().manual_seed(int(rng.integers(1 << 31))))
-            )
-        return x[:, None].clamp(-1, 1)
-
-
-def coarser(cells: np.ndarray, side: int = IMAGE_SIZE // PATCH) -> np.ndarray:
-    """Classes of (N, 16 * 16) cells for (N, side * side) patches: the commonest by area, the bare table counting less."""
-    fine = np.stack([np.arange(GRID * side) // side] * 2)
-    result = np.empty((len(cells), side * side), np.uint8)
-    for start in range(0, len(cells), 1000):
-        part = np.asarray(cells[start : start + 1000]).reshape(-1, GRID, GRID)
-        area = np.zeros((len(part), side, side, len(CLASSES)), np.float32)
-        for row in range(side):
-            for column in range(side):
-                rows, columns = (
-                    fine[0][row * GRID : (row + 1) * GRID],
-                    fine[1][column * GRID : (column + 1) * GRID],
-                )
-                for r, share in zip(*np.unique(rows, return_counts=True), strict=True):
-                    for c, width in zip(*np.unique(columns, return_counts=True), strict=True):
-                        area[np.arange(len(part)), row, column, part[:, r, c]] += share * width
-        area[..., 0] *= 0.5
-        result[start : start + 1000] = area.argmax(-1).reshape(len(part), -1)
-    return result
-
-
-class Wording:
-    """Turns views into token batches."""
-
-    def __init__(self, tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.image_id = tokenizer.convert_tokens_to_ids("<image>")
-
-    def rows(
-        self, views: list[View], rng: np.random.Generator, count: int
-    ) -> list[tuple[list[int], list[bool]]]:
-        """Token ids and loss flags of random facts about each view."""
-        words = Random(int(rng.integers(1 << 62)))
-        pieces = [facts(v, words, count) for v in views]
-        flat = [text for row in pieces for text, _ in row]
-        ids = iter(self.tokenizer(flat, add_special_tokens=False)["input_ids"])
-        rows = []
-        for row in pieces:
-            tokens, flags = [], []
-            for _, paid in row:
-                piece = next(ids)
-                tokens += piece
-                flags += [paid] * len(piece)
-            rows.append((tokens, flags))
-        return rows
-
-    def batch(self, views: list[View], rng: np.random.Generator, count: int) -> dict[str, Tensor]:
-        """input_ids, attention_mask and labels (-100 where unpaid), right padded: (B, T)."""
-        rows = self.rows(views, rng, count)
-        head = [self.tokenizer.bos_token_id, *[self.image_id] * IMAGE_TOKENS]
-        width = len(head) + max(len(r[0]) for r in rows)
-        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        labels = torch.full_like(ids, -100)
-        for k, (tokens, flags) in enumerate(rows):
-            end = len(head) + len(tokens)
-            ids[k, :end] = torch.tensor(head + tokens)
-            mask[k, :end] = 1
-            labels[k, len(head) : end] = torch.tensor(
-                [t if f else -100 for t, f in zip(tokens, flags, strict=True)]
-            )
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    start: str = ""
 
 
 class PatchNames(nn.Module):
@@ -178,10 +82,11 @@ def image_tokens(model, pixels: Tensor) -> Tensor:
     return model.model.connector(model.model.vision_model(pixels.flatten(0, 1)).last_hidden_state)
 
 
-def text_loss(model, batch: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def text_loss(model, batch: dict[str, Tensor], images: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Next-token loss at paid positions given image tokens (B, P, D); returns loss, logits (N, V) and labels (N,)."""
     embeds = model.get_input_embeddings()(batch["input_ids"])
-    embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
+    if images is not None:
+        embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
     out = model.model.text_model(
         inputs_embeds=embeds, attention_mask=batch["attention_mask"]
     ).last_hidden_state
@@ -189,32 +94,6 @@ def text_loss(model, batch: dict[str, Tensor], images: Tensor) -> tuple[Tensor, 
     paid = labels != -100
     logits = model.lm_head(out[:, :-1][paid]).float()
     return nn.functional.cross_entropy(logits, labels[paid]), logits, labels[paid]
-
-
-class Meter:
-    """Reads held-out predictions as errors in pixels and centimetres."""
-
-    def __init__(self, tokenizer) -> None:
-        table = number_tokens()
-        self.kind = np.array(["word"] * (tokenizer.vocab_size + 512), dtype=object)
-        self.value = np.zeros(len(self.kind))
-        for token, (block, _, value) in table.items():
-            i = tokenizer.convert_tokens_to_ids(token)
-            self.kind[i], self.value[i] = block, value
-
-    def read(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        guess, truth = logits.argmax(-1).numpy(), labels.numpy()
-        result = {"words": float((guess == truth)[self.kind[truth] == "word"].mean())}
-        for kind, unit in (
-            ("x", PIXELS_PER_UNIT),
-            ("y", PIXELS_PER_UNIT),
-            *((a, CM_PER_UNIT) for a in ("lateral", "depth", "height")),
-        ):
-            mine = self.kind[truth] == kind
-            error = np.abs(self.value[guess] - self.value[truth])[mine] * unit
-            result[kind] = float(np.median(error))
-            result[f"{kind}_mean"] = float(error.mean())
-        return result
 
 
 def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: PatchNames) -> dict[str, float]:
@@ -232,7 +111,11 @@ def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: Pa
             logits.append(a), labels.append(b)
     model.train()
     result = meter.read(torch.cat(logits), torch.cat(labels))
-    return {"patches": float(torch.cat(right).float().mean()), **result}
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        _, guess, truth = text_loss(model, wording.drill_batch(128, np.random.default_rng(1), 4), None)
+    numbers = torch.from_numpy(meter.kind[truth.numpy()] != "word")
+    drilled = float((guess.argmax(-1) == truth)[numbers].float().mean())
+    return {"patches": float(torch.cat(right).float().mean()), **result, "drills": drilled}
 
 
 def rate_at(step: int, config: PretrainConfig) -> float:
@@ -251,8 +134,12 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     if not (out / "pictures" / "views.jsonl").exists():
         make_pictures(out / "pictures", config.pictures + HELD_OUT, config.seed)
     pictures = Pictures(out / "pictures", config.seed)
-    tokenizer = build_tokenizer(words())
-    model = build_model(tokenizer, config.seed)
+    if config.start:
+        vlm = load_vlm(config.start)
+        tokenizer, model = vlm.tokenizer, vlm.model
+    else:
+        tokenizer = build_tokenizer(words())
+        model = build_model(tokenizer, config.seed)
     model.set_attn_implementation("eager")  # on a CPU half the time of sdpa at this size
     model.train()
     head = PatchNames(tokenizer, model.config.text_config.hidden_size)
@@ -307,7 +194,11 @@ def _step(model, head, pictures: Pictures, wording: Wording, step: int, config: 
         if dense:
             return patches
         batch = wording.batch([pictures.views[i] for i in index], rng, config.sentences)
-        return text_loss(model, batch, images)[0] + config.dense_weight * patches
+        loss = text_loss(model, batch, images)[0] + config.dense_weight * patches
+        if config.drill_batch:
+            drill = wording.drill_batch(config.drill_batch, rng, config.drills)
+            loss = loss + text_loss(model, drill, None)[0]
+        return loss
 
 
 def _save(out: Path, bundle: nn.ModuleDict, optimizer, step: int, tokenizer) -> None:

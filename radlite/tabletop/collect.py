@@ -20,9 +20,9 @@ from radlite.tabletop.env import POLICY_SIZE, TabletopEnv, Trial, draw_trial
 from radlite.tabletop.narrate import reason, with_paths
 from radlite.tabletop.tasks import AXES
 
-SHOVE_CHANCE, SHOVE = 0.05, 0.03  # per step; metres along each axis
+SHOVE_CHANCE, SHOVE = 0.08, (0.05, 0.05, 0.03)  # per step; metres along each axis
 NUDGE_CHANCE, NUDGE = 0.02, 0.25  # of the thing while nobody holds it; m/s
-TAIL = 2  # frames that are kept after the task is done
+TAIL = 0  # frames that are kept after the first one with nothing left to do
 LONGEST = 60
 
 
@@ -56,7 +56,7 @@ def disturb(env: TabletopEnv, action: np.ndarray, rng: np.random.Generator) -> n
     noisy = action.copy()
     noisy[:3] += rng.normal(0, env.expert.style.noise, 3)
     if rng.random() < SHOVE_CHANCE:
-        noisy[:3] += rng.uniform(-SHOVE, SHOVE, 3)
+        noisy[:3] += rng.uniform(-1, 1, 3) * SHOVE
     thing = env.trial.task.thing
     near = np.linalg.norm(env.world.position(thing) - env.world.point) < 0.08
     if rng.random() < NUDGE_CHANCE and env.steps < 8 and not near:

@@ -13,7 +13,7 @@ ARM_BASE = np.array([0.16, 0.52, 0.42])  # shoulder of the robot, out of the pic
 HAND_BASE = np.array([-0.42, -0.34, 0.26])  # elbow side of the human forearm
 WRIST = np.array([0.0, 0.0, 0.135])  # robot wrist above the grasp point
 PALM = np.array([-0.050, -0.048, 0.052])  # palm centre from the pinch point
-HAND_GRASP_OFFSET = np.array([-0.004, -0.006, 0.010])  # people pinch higher and nearer than a gripper grasps
+HAND_GRASP_OFFSET = np.array([0.0, -0.01, 0.01])  # people pinch higher and nearer than a gripper grasps
 _PINCH_AXIS = np.array([0.55, 0.83, 0.0])  # thumb to index, seen from above
 _DARK, _LIGHT = "0.16 0.17 0.19 1", "0.70 0.71 0.74 1"
 _UNSEEN = 'contype="0" conaffinity="0"'

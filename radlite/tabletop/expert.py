@@ -2,7 +2,8 @@
 
 It slows down as it nears its goal (a proportional law), so that the size of a motion can be learnt and not only its
 direction. Everything it decides on is in the picture, but for the goal of a `move` task, which the plan of the first
-frame names.
+frame names. It measures in whole centimetres, as a person would tell it: what it does follows from the very numbers that
+the chain says, so that reasoning is enough to act on.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from radlite.tabletop.things import PLACES, THINGS
 from radlite.tabletop.world import World
 
 GAIN = 0.6  # share of the remaining way that one step covers
-REACH_TOLERANCE = 0.016  # metres off the thing's axis at which lowering starts
-GOAL_TOLERANCE = 0.020  # the same over a place
+REACH_TOLERANCE = 0.016  # metres off the thing's axis at which lowering starts: (1, 1) cm is near enough, (2, 0) is not
+GOAL_TOLERANCE = 0.021  # the same over a place
+LOW = 0.085  # metres; a gripper below it rises before it travels
+OPEN, CLOSED = 0.80, 0.15  # openings of the jaws that are called so
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,12 @@ class Style:
     noise: float
 
 
-STYLES = {"robot": Style(0.045, 0.135, 0.003), "human": Style(0.065, 0.160, 0.0015)}
+STYLES = {"robot": Style(0.045, 0.14, 0.003), "human": Style(0.065, 0.16, 0.0015)}
+
+
+def whole_cm(metres: np.ndarray | float) -> np.ndarray:
+    """Metres, rounded to whole centimetres: what one can tell of a distance."""
+    return np.rint(np.asarray(metres) * 100) / 100
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Intent:
 
     Attributes:
         phase: one of PHASES.
-        need: (3,) metres the grasp point has yet to go to finish this subtask.
+        need: (3,) metres the grasp point has yet to go to finish this subtask, whole centimetres.
         open: whether the jaws shall be open.
         holding: whether the thing is in the grasp.
     """
@@ -64,60 +72,67 @@ class Expert:
 
     def intent(self) -> Intent:
         """Reads the world and decides; calling it twice gives the same answer."""
-        world, task = self.world, self.task
-        point, holding = world.point, world.held == task.thing
-        grasp = world.position(task.thing) + self._lift_grasp
-        if holding:
-            return self._with_thing(point, grasp)
-        if self._done():
-            return self._after(point)
-        return self._towards_thing(point, grasp)
+        if self.world.held == self.task.thing:
+            return self._with_thing()
+        return self._after() if self.done() else self._towards_thing()
 
     def action(self, intent: Intent) -> np.ndarray:
         """(7,) Bridge action of an intent: metres, radians (always 0 here), gripper 1 open / 0 closed."""
-        delta = GAIN * intent.need
-        delta = delta * min(1.0, self.style.max_step / (np.abs(delta).max() + 1e-9))
+        step = self.style.max_step
+        delta = np.clip(GAIN * intent.need, -step, step)  # each axis by itself: what it needs says what it does
         return np.array([*delta, 0, 0, 0, float(intent.open)], np.float32)
 
+    # -- what it goes by -------------------------------------------------------------------------------------------
+    def offset(self) -> np.ndarray:
+        """From the grasp point to the thing, metres in whole centimetres."""
+        return whole_cm(self.world.position(self.task.thing) - self.world.point)
+
+    def goal_offset(self) -> np.ndarray:
+        """From the foot of the thing to its goal, metres in whole centimetres."""
+        goal, floor = self.target()
+        thing = self.task.thing
+        foot = np.array([*self.world.position(thing)[:2], self.world.foot(thing)])
+        return whole_cm(np.array([*goal, floor]) - foot)
+
+    def _height(self) -> tuple[float, float]:
+        """Height of the grasp point, and how far it is below the height at which one travels; whole centimetres."""
+        height = float(whole_cm(self.world.point[2]))
+        return height, self.style.travel - height
+
     # -- the three situations --------------------------------------------------------------------------------------
-    def _towards_thing(self, point: np.ndarray, grasp: np.ndarray) -> Intent:
-        offset = grasp - point
+    def _towards_thing(self) -> Intent:
+        offset, (height, up) = self.offset() + self._lift_grasp, self._height()
         aside = float(np.hypot(*offset[:2]))
-        up = self.style.travel - point[2]
         if aside > REACH_TOLERANCE:
-            if point[2] < 0.085 and aside > 0.022:  # do not sweep through the neighbours
+            if height < LOW and aside > 0.022:  # do not sweep through the neighbours
                 return Intent("rise", np.array([0, 0, up]), True, False)
-            return Intent(
-                "reach", np.array([offset[0], offset[1], up if aside > 0.03 else min(up, 0)]), True, False
-            )
-        if self.world.opening < 0.12:  # closed on nothing: try again
+            up = up if aside > 0.03 else min(up, 0)
+            return Intent("reach", np.array([*offset[:2], up]), True, False)
+        if self.world.opening < CLOSED:  # closed on nothing: try again
             return Intent("rise", np.array([0, 0, up]), True, False)
-        if abs(offset[2]) > 0.009:
+        if abs(offset[2]) > 0.005:
             return Intent("lower", offset, True, False)
         return Intent("grasp", offset, False, False)
 
-    def _with_thing(self, point: np.ndarray, grasp: np.ndarray) -> Intent:
-        up = self.style.travel - point[2]
+    def _with_thing(self) -> Intent:
+        height, up = self._height()
         if self.task.family == "pick":
-            return Intent("lift" if up > 0.02 else "hold", np.array([0, 0, up]), False, True)
-        goal, floor = self.target()
-        offset = goal - (grasp - self._lift_grasp)[:2]
-        aside = float(np.hypot(*offset))
-        if aside > GOAL_TOLERANCE:
-            if point[2] < 0.085:
+            return Intent("lift" if up > 0.015 else "hold", np.array([0, 0, up]), False, True)
+        offset = self.goal_offset()
+        if float(np.hypot(*offset[:2])) > GOAL_TOLERANCE:
+            if height < LOW:
                 return Intent("lift", np.array([0, 0, up]), False, True)
-            return Intent("carry", np.array([*offset, up]), False, True)
-        down = floor + 0.006 - self.world.foot(self.task.thing)
-        if down < -0.010:
-            return Intent("place", np.array([*offset, down]), False, True)
+            return Intent("carry", np.array([*offset[:2], up]), False, True)
+        if offset[2] < -0.015:  # lets go a centimetre above the surface
+            return Intent("place", offset + [0, 0, 0.01], False, True)
         return Intent("release", np.zeros(3), True, True)
 
-    def _after(self, point: np.ndarray) -> Intent:
-        if self.world.opening < 0.80:  # shoved below its grasp, the pads rub on what they stand on and cannot open: rise
-            low = self.world.position(self.task.thing)[2] + self._lift_grasp[2] - point[2]
-            return Intent("release", np.array([0, 0, max(0.0, low)]), True, False)
-        up = self.style.travel - point[2]
-        if up > 0.02:
+    def _after(self) -> Intent:
+        if self.world.opening < OPEN:  # shoved below its grasp, the pads rub on what they stand on and cannot open: rise
+            low = self.world.position(self.task.thing)[2] + self._lift_grasp[2] - self.world.point[2]
+            return Intent("release", np.array([0, 0, max(0.0, np.ceil(low * 100 - 0.2) / 100)]), True, False)
+        up = self._height()[1]
+        if up > 0.015:
             return Intent("retreat", np.array([0, 0, up]), True, False)
         return Intent("stop", np.zeros(3), True, False)
 
@@ -128,7 +143,8 @@ class Expert:
             return self.world.position(self.task.place)[:2], PLACES[self.task.place].top
         return self.goal, 0.0
 
-    def _done(self) -> bool:
+    def done(self) -> bool:
+        """Whether the thing lies at its goal, in nobody's grasp or just let go."""
         if self.task.family == "pick":
             return False
         goal, floor = self.target()

@@ -13,7 +13,7 @@ import numpy as np
 from radlite.actions import primitive
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
 from radlite.tabletop.camera import project
-from radlite.tabletop.expert import Expert, Intent
+from radlite.tabletop.expert import CLOSED, OPEN, Expert, Intent
 from radlite.tabletop.shape import hull
 from radlite.tabletop.things import PLACES
 from radlite.tabletop.world import World
@@ -48,7 +48,7 @@ def centimetres(offset: Sequence[float], words: tuple[str, str] = ("up", "down")
 
 def jaws(opening: float) -> str:
     """The state of empty jaws in a word."""
-    return "open" if opening > 0.8 else "closed" if opening < 0.15 else "half open"
+    return "open" if opening > OPEN else "closed" if opening < CLOSED else "half open"
 
 
 def gripper_text(world: World, thing: str) -> str:
@@ -115,12 +115,12 @@ def reason(expert: Expert, intent: Intent) -> Reasoning:
 
 def _seen_offset(expert: Expert, intent: Intent) -> str:
     """Where the thing is from the gripper, or, with the thing in the grasp, where its goal is from the thing's foot."""
-    world, task = expert.world, expert.task
-    if not intent.holding or task.family == "pick":
-        return offset_text(task.thing, world.position(task.thing) - world.point)
-    goal, floor = expert.target()
-    foot = np.array([*world.position(task.thing)[:2], world.foot(task.thing)])
-    return f"{offset_text(task.place or 'goal', np.array([*goal, floor]) - foot)} it"
+    task = expert.task
+    if intent.holding and task.family != "pick":
+        return f"{offset_text(task.place or 'goal', expert.goal_offset())} it"
+    said = offset_text(task.thing, expert.offset())
+    # else nothing in the words would tell jaws that let go from jaws that are about to close
+    return f"{said}, on the goal" if not intent.holding and expert.done() else said
 
 
 def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5) -> list[Reasoning]:

@@ -1,0 +1,42 @@
+"""Text without a picture: the same lengths said in other words, and heights compared.
+
+"Nine below" is "nine down" whatever the picture shows. A small decoder learns to copy and compare quantities from such
+lines ten times as cheaply as from pictures; nothing here tells what to do next.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from radlite.base.facts import Piece
+from radlite.tabletop.narrate import centimetres
+from radlite.tabletop.things import BASE_THINGS
+
+
+def _length(rng: Random, most: int) -> float:
+    """Metres in whole centimetres: small ones as often as all others, either side of zero."""
+    return rng.choice((-1, 1)) * rng.randint(0, rng.choice((3, most))) / 100
+
+
+def _gripper(rng: Random, name: str, height: int) -> str:
+    x, y = (2 * rng.randrange(128) for _ in "xy")
+    state = rng.choice((f"holds the {name}", "is open", "is half open", "is closed"))
+    return f" The gripper [{x}, {y}] {state}, {height} cm high"
+
+
+def drill(rng: Random) -> list[Piece]:
+    """One line: an offset and the way that closes it, or a height and the way to another one."""
+    name, height = rng.choice(BASE_THINGS), rng.randint(1, 24)
+    said = _gripper(rng, name, height)
+    if rng.random() < 0.35:
+        goal = rng.choice((14, 16, rng.randint(1, 24)))
+        way = centimetres((0, 0, (goal - height) / 100)).split(", ")[2]
+        return [(f"{said}. The way to {goal} cm high is", False), (f" {way}.", True)]
+    offset = (_length(rng, 26), _length(rng, 26), _length(rng, 22))
+    seen = f"; the {rng.choice((name, 'goal'))} is {centimetres(offset, ('above', 'below'))}{rng.choice(('', ' it'))}."
+    return [(said + seen + " The way is", False), (f" {centimetres(offset)}.", True)]
+
+
+def drills(rng: Random, count: int) -> list[Piece]:
+    """`count` lines as pieces of text with their loss flags."""
+    return [piece for _ in range(count) for piece in drill(rng)]
