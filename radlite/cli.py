@@ -65,6 +65,7 @@ def _demo(commands) -> None:
     p.add_argument("--fresh", action="store_true", help="do every stage again")
     p.add_argument("--seed", type=_whole(0), default=0)
     p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
+    p.add_argument("--matched", action="store_true", help="also train ECoT on as many samples as RAD sees in all")
     p.add_argument("--smoke", action="store_true", help="the same path in seconds; its figures mean nothing")
 
 
@@ -73,7 +74,8 @@ def _run_demo(args) -> int:
 
     from radlite.demo import SMOKE, DemoConfig, demo
 
-    config = replace(SMOKE if args.smoke else DemoConfig(), seed=args.seed, base=args.model)
+    sizes = SMOKE if args.smoke else DemoConfig()
+    config = replace(sizes, seed=args.seed, base=args.model, matched=args.matched)
     results = demo(args.out, config, args.fresh)
     for arm, splits in results["arms"].items():
         own, human = splits["robot_tasks"], splits["human_only_tasks"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from radlite.actions import ActionStats, encode
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
-from radlite.reasoning import ACTION_TAG, FIELDS, Reasoning
+from radlite.reasoning import ACTION_TAG, FIELDS, FRAME_SIZE, Reasoning
 from radlite.vlm import VLM
 
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
@@ -33,6 +33,9 @@ class CollateConfig:
         action_weight: weight of the action's tokens (reasoning has 1); without it some 90 reasoning tokens drown seven.
         reasoning_dropout: share of robot samples that go without any reasoning (prompt, then action).
         field_dropout: probability with which each single field is left out.
+        path_noise: share of robot samples that read a made-up path in GRIPPER POSITION (its labels stay true). The true
+            one shows the frames to come, and so the action, more plainly than MOVE REASONING does; a policy that learnt
+            to read it there follows its own vague path in a rollout and not its reasoning.
         mask_prompt: False also trains on the prompt, as ECoT's code does.
         fields: fields that are taught; the others are left out of every chain.
     """
@@ -40,11 +43,12 @@ class CollateConfig:
     action_weight: float = 3.0
     reasoning_dropout: float = 0.0
     field_dropout: float = 0.0
+    path_noise: float = 0.0
     mask_prompt: bool = True
     fields: tuple[str, ...] = FIELDS
 
     def __post_init__(self) -> None:
-        for name in ("reasoning_dropout", "field_dropout"):
+        for name in ("reasoning_dropout", "field_dropout", "path_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
         if not 0 <= self.action_weight < float("inf"):
@@ -60,7 +64,8 @@ class Batch:
     """Right-padded tensors of B sequences of up to T tokens.
 
     input_ids, attention_mask, labels, roles: (B, T) int64; weights: (B, T) float32; pixel_values: as the family has them.
-    labels[b, t] is the token that position t itself holds, or -100 where it carries no loss (not shifted).
+    labels[b, t] is the token that belongs at position t itself, or -100 where it carries no loss (not shifted); it is
+    input_ids[b, t] but for a path that was made up (`path_noise`).
     """
 
     input_ids: Tensor
@@ -77,14 +82,16 @@ class Batch:
 
 @dataclass
 class _Row:
-    """One sequence while it grows."""
+    """One sequence while it grows: what belongs there (ids), what the model reads there (seen)."""
 
     ids: list[int]
+    seen: list[int]
     roles: list[int]
     paid: list[bool]
 
-    def add(self, ids: list[int], role: str, paid: bool) -> None:
+    def add(self, ids: list[int], role: str, paid: bool, seen: list[int] | None = None) -> None:
         self.ids += ids
+        self.seen += ids if seen is None else seen
         self.roles += [ROLES.index(role)] * len(ids)
         self.paid += [paid] * len(ids)
 
@@ -110,15 +117,18 @@ def encode_sample(
     sample: Sample, vlm: VLM, stats: ActionStats | None, config: CollateConfig, rng: np.random.Generator
 ) -> _Row:
     """One sequence: prompt, then the fields of the chain, then, for a robot, the action."""
-    row = _Row([], [], [])
+    row = _Row([], [], [], [])
     prompt = vlm.prompt_ids(sample.instruction)
     row.add(prompt, "prompt", not config.mask_prompt)
     for i, token in enumerate(prompt):
         if token == vlm.image_token_id:
             row.roles[i], row.paid[i] = ROLES.index("image"), False
     row.paid[0] = False  # nothing comes before the first token
-    for field, text in field_texts(drop(sample, config, rng)):
+    chain = drop(sample, config, rng)
+    for field, text in field_texts(chain):
         row.add(vlm.encode(text), field, True)
+    if sample.action is not None and chain.gripper and rng.random() < config.path_noise:
+        _make_up_path(row, chain, vlm, rng)
     if sample.action is not None:
         if stats is None:
             raise RadliteError(
@@ -130,6 +140,16 @@ def encode_sample(
         row.add(vlm.action_ids[torch.from_numpy(_bins(sample, stats))].tolist(), "action", True)
         row.add([vlm.eos_id], "eos", True)
     return row
+
+
+def _make_up_path(row: _Row, chain: Reasoning, vlm: VLM, rng: np.random.Generator) -> None:
+    """Lets the model read a random walk from the true present point; as long in tokens as the true path, or it stays."""
+    walk = np.array(chain.gripper[0]) + 2 * rng.integers(-9, 10, (len(chain.gripper) - 1, 2)).cumsum(0)
+    walk = np.clip(walk, 0, FRAME_SIZE - 2)
+    made_up = chain.replace(gripper=(chain.gripper[0], *((int(x), int(y)) for x, y in walk)))
+    seen, places = vlm.encode(dict(field_texts(made_up))["gripper"]), row.roles.count(ROLES.index("gripper"))
+    if len(seen) == places:
+        row.seen[-places:] = seen
 
 
 def _bins(sample: Sample, stats: ActionStats) -> np.ndarray:
@@ -170,11 +190,12 @@ def collate(
         return torch.tensor([v + [fill] * (width - len(v)) for v in values], dtype=dtype)
 
     ids = padded([r.ids for r in rows], vlm.pad_id, torch.long)  # (B, T)
+    seen = padded([r.seen for r in rows], vlm.pad_id, torch.long)
     paid = padded([r.paid for r in rows], False, torch.bool)
     roles = padded([r.roles for r in rows], ROLES.index("pad"), torch.long)
     weights = torch.where(roles == ROLES.index("action"), config.action_weight, 1.0) * paid
     return Batch(
-        input_ids=ids,
+        input_ids=seen,
         attention_mask=padded([[1] * len(r.ids) for r in rows], 0, torch.long),
         labels=torch.where(paid & (weights > 0), ids, IGNORE),
         weights=weights,

@@ -66,12 +66,12 @@ class DemoConfig:
 
     robot_episodes: int = 400
     human_episodes: int = 420
-    steps: int = 330
-    robot_per_batch: int = 28
+    steps: int = 360
+    robot_per_batch: int = 20
     ratio: float = 0.5
     human_only_trials: int = 105
-    robot_trials: int = 50
-    control_trials: int = 48
+    robot_trials: int = 40
+    control_trials: int = 30
     seed: int = 0
     base: str = "radlite-tiny"
     matched: bool = False
@@ -339,7 +339,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained, in the demo and in the shipped adapters."""
-    return TrainConfig(steps=steps, collate=CollateConfig(action_weight=3.0))
+    return TrainConfig(steps=steps, collate=CollateConfig(path_noise=1.0))
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,6 @@ given back at every later one: it is the policy's memory, as in ECoT's reuse of 
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -83,17 +82,19 @@ class StillAgent:
 
 
 class RandomAgent:
-    """Control: uniform random motions and jaws, from a seed."""
+    """Control: uniform random motions and jaws, from a seed; a trial gets the same ones wherever it runs."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._draws = seed, []
 
-    def begin(self, trials: Sequence[Trial]) -> None: ...
+    def begin(self, trials: Sequence[Trial]) -> None:
+        self._draws = [np.random.default_rng([self._seed, t.seed]) for t in trials]
 
     def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[None]]:
         actions = np.zeros((len(rows), 7), np.float32)
-        actions[:, :3] = self._rng.uniform(-MAX_DELTA, MAX_DELTA, (len(rows), 3))
-        actions[:, 6] = self._rng.random(len(rows)) > 0.5
+        for action, row in zip(actions, rows, strict=True):
+            action[:3] = self._draws[row].uniform(-MAX_DELTA, MAX_DELTA, 3)
+            action[6] = self._draws[row].random() > 0.5
         return actions, [None] * len(rows)
 
 
@@ -135,20 +136,23 @@ def rollout(
     """
     if not trials:
         raise RadliteError("at least one trial", "none", "ask for more trials")
-    parts = np.array_split(np.arange(len(trials)), -(-len(trials) // BATCH))  # whatever `workers` is
-    jobs = [([trials[i] for i in part], max_steps, {i - part[0] for i in keep if i in part}) for part in parts]
+    workers = min(workers, len(trials))
+    jobs = [
+        (trials[k::workers], max_steps, {i // workers for i in keep if i % workers == k}) for k in range(workers)
+    ]
     with tqdm(total=len(trials), desc=label, unit="trial", disable=not progress, leave=False) as bar:
-        if workers < 2 or len(jobs) < 2:
-            return [o for job in jobs for o in _run_batch(agent, *job, bar.update)]
-        return _run_apart(agent, jobs, workers, bar)
+        if workers < 2:
+            return _run_side_by_side(agent, *jobs[0], bar.update)
+        parts = _run_apart(agent, jobs, workers, bar)
+        return [parts[i % workers][i // workers] for i in range(len(trials))]
 
 
-def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[Outcome]:
+def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[list[Outcome]]:
     """Every job in a process of its own; the bar hears of each trial that ends."""
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
-    ended, packed = context.SimpleQueue(), pickle.dumps(agent)  # packed once, and not through shared memory
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(ended,)) as pool:
-        futures = [pool.submit(_run_packed, packed, job) for job in jobs]
+    ended = context.SimpleQueue()
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(agent, ended)) as pool:
+        futures = [pool.submit(_run_job, job) for job in jobs]
         try:
             while wait(futures, timeout=0.5).not_done:
                 while not ended.empty():
@@ -157,47 +161,53 @@ def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list
                     break
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        return [o for future in futures for o in future.result()]
+        return [future.result() for future in futures]
 
 
-_ended = None  # in a worker process: where it tells of a trial that ended
+_worker: dict = {}  # in a worker process: who acts, and where it tells of a trial that ended
 
 
-def _begin_worker(ended) -> None:
-    global _ended
-    _ended = ended
+def _begin_worker(agent: Agent, ended) -> None:
+    _worker.update(agent=agent, ended=ended)
     torch.set_num_threads(1)
 
 
-def _run_packed(packed: bytes, job: tuple) -> list[Outcome]:
-    return _run_batch(pickle.loads(packed), *job, lambda: _ended.put(1))
+def _run_job(job: tuple) -> list[Outcome]:
+    return _run_side_by_side(_worker["agent"], *job, lambda: _worker["ended"].put(1))
 
 
-def _run_batch(
+def _run_side_by_side(
     agent: Agent, trials: Sequence[Trial], max_steps: int, keep: set[int], ended: Callable[[], object]
 ) -> list[Outcome]:
-    envs = [TabletopEnv(max_steps=max_steps) for _ in trials]
+    """At most BATCH trials at a time; where one ends, the next begins."""
+    outcomes, envs, seen = [Outcome(t, False, 0) for t in trials], {}, {}
+    agent.begin(trials)
+    waiting = list(range(len(trials)))
     with ThreadPoolExecutor(2) as pool:  # MuJoCo works outside Python's lock
-        seen = [o for o, _ in pool.map(lambda e, t: e.reset(options={"trial": t}), envs, trials)]
-        outcomes = [Outcome(t, False, 0) for t in trials]
-        agent.begin(trials)
-        active = list(range(len(trials)))
-        while active:
-            actions, thoughts = agent.act(active, np.stack([seen[i]["image"] for i in active]))
+        while waiting or envs:
+            fresh = [waiting.pop(0) for _ in range(min(len(waiting), BATCH - len(envs)))]
+            envs |= {i: TabletopEnv(max_steps=max_steps) for i in fresh}
+            seen |= zip(fresh, pool.map(_begin, [envs[i] for i in fresh], [trials[i] for i in fresh]), strict=True)
+            active = sorted(envs)
+            actions, thoughts = agent.act(active, np.stack([seen[i] for i in active]))
             for i, action, thought in zip(active, actions, thoughts, strict=True):
                 if i in keep:
                     outcomes[i].frames.append(envs[i].render())
                     outcomes[i].thoughts.append(thought)
                     outcomes[i].actions.append(action)
-            stepped = list(pool.map(lambda i, a: envs[i].step(a), active, actions))
+            stepped = list(pool.map(TabletopEnv.step, [envs[i] for i in active], actions))
             for i, (observation, _, done, truncated, info) in zip(active, stepped, strict=True):
-                seen[i], outcomes[i].steps, outcomes[i].success = observation, envs[i].steps, info["success"]
+                seen[i], outcomes[i].steps, outcomes[i].success = observation["image"], envs[i].steps, info["success"]
                 if done or truncated:
                     ended()
                     if i in keep:
                         outcomes[i].frames.append(envs[i].render())
-            active = [i for i, s in zip(active, stepped, strict=True) if not (s[2] or s[3])]
+                    del envs[i]
     return outcomes
+
+
+def _begin(env: TabletopEnv, trial: Trial) -> np.ndarray:
+    return env.reset(options={"trial": trial})[0]["image"]
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict:

@@ -55,7 +55,7 @@ class TrainConfig:
     """
 
     steps: int = 400
-    rate: float = 4e-3
+    rate: float = 3e-3
     warmup: int = 20
     lora_rank: int = 16
     lora_alpha: int = 16

@@ -108,6 +108,7 @@ KINDS = {
     "name": re.compile(rf" At {NUMBERS} is the ([a-z ]+)\."),
     "way": re.compile(r" The way is (.+)\."),
     "held": re.compile(r" the ([a-z ]+) is (.+) it\."),
+    "to": re.compile(rf" to {NUMBERS}\."),
     "between": re.compile(r" the ([a-z ]+) from the ([a-z ]+) is (.+)\."),
     "from": re.compile(r" the ([a-z ]+) is (.+)\."),
     "box": re.compile(rf" ([a-z ]+) {NUMBERS}\."),
@@ -140,8 +141,8 @@ def _split(text: str) -> list[tuple[str, re.Match]]:
     return found
 
 
-def _check(view: View, kind: str, match: re.Match, before: str | None) -> None:
-    """Derives what a sentence says from the view once more."""
+def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> None:
+    """Derives what a sentence says from the view once more; `before` are the sentences before it."""
     at = {n: i for i, n in enumerate(view.names)}
     grasps, point = np.array(view.grasps), np.array(view.point)
     if kind == "gripper":
@@ -154,10 +155,18 @@ def _check(view: View, kind: str, match: re.Match, before: str | None) -> None:
     elif kind == "from":
         assert _close(_offset(match[2]), grasps[at[match[1]]] - point)
     elif kind == "way":
-        assert _close(_offset(match[1]), grasps[at[before]] - point)
+        assert np.array_equal(_offset(match[1]), _offset(before[-1][2]))
     elif kind == "held":
         foot = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
-        assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
+        if match[1] == "goal":  # told as a pixel, two sentences ago
+            goal = foot + _offset(match[2])
+            told = np.array([int(v) for v in before[-2][1].split(", ")])
+            assert abs(goal[2]) <= 0.00511 and np.abs(np.clip(project(goal), 0, 254) - told).max() <= 5
+        else:
+            assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
+    elif kind == "to":
+        x, y = map(int, match[1].split(", "))
+        assert view.held and 0 <= x < 256 and 0 <= y < 256
     else:
         assert _close(_offset(match[3], 2), (grasps[at[match[1]]] - grasps[at[match[2]]])[:2])
 
@@ -165,14 +174,14 @@ def _check(view: View, kind: str, match: re.Match, before: str | None) -> None:
 def test_every_sentence_is_true():
     kinds = set()
     for i, view in enumerate(_views()):
-        text, before = "".join(t for t, _ in facts(view, Random(i), 9)), None
+        text, before = "".join(t for t, _ in facts(view, Random(i), 9)), []
         text = text.replace(" high; the ", " high. the ")  # two facts in one sentence
         sentences = _split(text)
         assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 40
         for kind, match in sentences:
             _check(view, kind, match, before)
             kinds.add(kind)
-            before = match[1] if kind == "from" else None
+            before.append(match)
     assert kinds == set(KINDS)
 
 
@@ -181,12 +190,12 @@ def test_a_wrong_number_would_be_noticed():
     view = next(v for v in _views() if not v.held)
     kind, match = _split(f" {view.names[0]} [{', '.join(map(str, view.boxes[1]))}].")[0]
     with pytest.raises(AssertionError):
-        _check(view, kind, match, None)
+        _check(view, kind, match, [])
     away = np.array(view.grasps[0]) - view.point + (0.02, 0, 0)
     said = ", ".join(f"{abs(round(v * 100))} cm {SIDES[a][int(v < 0)]}" for a, v in enumerate(away))
     kind, match = _split(f" the {view.names[0]} is {said}.")[0]
     with pytest.raises(AssertionError):
-        _check(view, kind, match, None)
+        _check(view, kind, match, [])
 
 
 SIDES = (("forward", "back"), ("left", "right"), ("above", "below"))
@@ -209,16 +218,22 @@ def test_what_is_chance_carries_no_loss():
     for i, view in enumerate(_views()):
         for text, flag in facts(view, Random(i), 9):
             has_digit = bool(re.search(r"[0-9]", text))
-            assert flag == (has_digit and not text.startswith(" At")) or text.startswith(tuple(f" {n}." for n in view.names))
+            assert flag == (has_digit and not text.startswith(" At")) or text.startswith(
+                (" to [", *(f" {n}." for n in view.names))
+            )
             paid, unpaid = paid + flag, unpaid + (not flag)
     assert paid > 400 and unpaid > 300
 
 
 def test_every_drill_is_true_and_names_base_things_only():
-    ways = 0
+    ways = orders = 0
     for seed in range(300):
-        (said, paid), (way, pays) = drills(Random(seed), 1)
+        (said, paid), (way, pays), *again = drills(Random(seed), 1)
         assert not paid and pays and way.endswith(".")
+        if again:  # the same lengths in another order
+            assert [p for _, p in again] == [False, True] and again[0][0] == " It must go"
+            assert np.array_equal(_offset(again[1][0].strip(" .")), _offset(way.strip(" .")))
+            orders += 1
         assert not any(name in said for name in (*NEW_THINGS, *PLACES))
         height = re.search(r", ([0-9]+) cm high", said)
         if goal := re.search(r"The way to ([0-9]+) cm high is$", said):
@@ -228,7 +243,7 @@ def test_every_drill_is_true_and_names_base_things_only():
             offset = re.search(r"; the [a-z ]+ is ([^;]+?)(?: it)?\. The way is$", said)[1]
             assert np.array_equal(_offset(offset), _offset(way.strip(" .")))
             ways += 1
-    assert 100 < ways < 290
+    assert 100 < ways < 290 and 60 < orders < 150
     assert drills(Random(3), 4) == drills(Random(3), 4)
 
 

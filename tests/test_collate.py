@@ -204,7 +204,7 @@ def test_explain_batch_shows_role_and_weight(vlm):
     assert any(f"<image> x {vlm.image_tokens}" in line and line.endswith("-") for line in lines)
     by_token = {line.split("'")[1]: line.split("'")[2].split() for line in lines if "'" in line}
     assert by_token[" MOVE:"] == ["move", "1"] and by_token["<eos>"] == ["eos", "1"]
-    assert by_token[" ACTION:"] == by_token["<a0>"] == ["action", "4"]  # <a0>: the gripper is closed
+    assert by_token[" ACTION:"] == by_token["<a0>"] == ["action", "3"]  # <a0>: the gripper is closed
     assert by_token[" robot"] == ["prompt", "-"]
     human = explain_batch(batch, vlm, row=1)
     assert "eos" not in human and "action  " not in human and "' MOVE:'" in human
@@ -289,3 +289,16 @@ def test_the_action_can_be_read_back_from_the_tokens(vlm, action):
     low, high = np.array(BRIDGE_STATS.q01), np.array(BRIDGE_STATS.q99)
     error = np.abs(decode(bins, BRIDGE_STATS) - np.clip(action, low, high))
     assert (error <= (high - low) / 256 / 2 + 1e-5).all()
+
+
+def test_a_made_up_path_is_read_by_robots_but_taught_to_nobody(vlm):
+    chain = FULL.replace(gripper=((50, 60),) * 5)
+    some = [sample(chain, np.zeros(7)), sample(chain)]
+    true, noisy = (collate(some, vlm, BRIDGE_STATS, CollateConfig(path_noise=p), (3, 4)) for p in (0.0, 1.0))
+    assert true.labels.equal(noisy.labels) and true.roles.equal(noisy.roles) and true.weights.equal(noisy.weights)
+    changed = true.input_ids != noisy.input_ids
+    assert changed[0].sum() >= 4 and not changed[1].any()
+    places = (noisy.roles[0] == ROLE["gripper"]).nonzero()[:, 0]
+    assert set(changed[0].nonzero()[:, 0].tolist()) <= set(places.tolist())
+    read = Reasoning.from_text(vlm.decode(noisy.input_ids[0, places].tolist()))
+    assert read.gripper[0] == chain.gripper[0] and len(read.gripper) == len(chain.gripper)

@@ -69,3 +69,17 @@ def test_coarser_patches_keep_what_covers_most():
     cells.reshape(GRID, GRID)[:4, :4] = CLASSES.index("red can")  # 3 x 3 patches of 12 x 12
     patches = coarser(cells, 12).reshape(12, 12)
     assert (patches[:3, :3] == CLASSES.index("red can")).all() and (patches[3:] == 0).all()
+
+
+def test_tokens_that_no_sentence_holds_keep_their_rows(folder):
+    from radlite.tiny import build_model
+
+    vlm = load_vlm(folder / "model")
+    rows = vlm.model.get_input_embeddings().weight.detach()
+    born = build_model(vlm.tokenizer, SMALL.seed).get_input_embeddings().weight.detach()
+    vocabulary = vlm.tokenizer.get_vocab()
+    silent = [*vlm.action_ids.tolist(), vlm.eos_id, vocabulary[" ACTION:"], vocabulary[" MOVE REASONING:"]]
+    assert torch.nn.functional.cosine_similarity(rows[silent], born[silent]).min() > 0.999
+    assert (rows[silent] - born[silent]).abs().max() < 1e-3  # weight decay only
+    spoken = [vocabulary[t] for t in (" is", " 3 cm left", " 3 cm right")]
+    assert (rows[spoken] - born[spoken]).abs().max(1).values.min() > 1e-3

@@ -513,9 +513,9 @@ SIGNS = {"left": (1, 1), "right": (1, -1), "forward": (0, 1), "back": (0, -1), "
 
 
 def _needs(text: str) -> np.ndarray:
-    """'It must go 6 cm left, 4 cm back, 9 cm down, jaws open.' -> centimetres (x, y, z)."""
+    """'The way is 6 cm left, 4 cm back, 9 cm down, jaws open.' -> centimetres (x, y, z)."""
     need = np.zeros(3)
-    for part in text.removeprefix("It must go ").split(", ")[:3]:
+    for part in text.removeprefix("The way is ").split(", ")[:3]:
         number, _, word = part.split()
         axis, sign = SIGNS[word]
         need[axis] = sign * int(number)

@@ -96,9 +96,16 @@ def _placed(rng: np.random.Generator) -> list[tuple]:
     if rng.random() < 0.5:
         near = world.position(scene.things[rng.integers(len(scene.things))].name)
         point = near + (*rng.normal(0, 0.018, 2), abs(rng.normal(0, 0.05)))
-    world.place_limb(point, JAW_OPEN * float(rng.choice([1.0, 1.0, rng.uniform(0, 1), 0.0])))
+    jaw = JAW_OPEN * float(rng.choice([1.0, 1.0, rng.uniform(0, 1), 0.0]))
+    world.place_limb(point, JAW_OPEN if _between_fingers(world, point) else jaw)
     world.refresh()
     return [_picture(world)]
+
+
+def _between_fingers(world: World, point: np.ndarray) -> bool:
+    """Whether jaws that close there would close on a thing: without physics that would look like a grasp and be none."""
+    ways = [world.position(s.name) - point for s in world.scene.things]
+    return any(np.hypot(*way[:2]) < 0.045 and abs(way[2]) < 0.04 for way in ways)
 
 
 def _handled(rng: np.random.Generator) -> list[tuple]:

@@ -1,7 +1,8 @@
 """Text without a picture: the same lengths said in other words, and heights compared.
 
-"Nine below" is "nine down" whatever the picture shows. A small decoder learns to copy and compare quantities from such
-lines ten times as cheaply as from pictures; nothing here tells what to do next.
+"Nine below" is "nine down" whatever the picture shows, also where the three lengths come in another order. A small
+decoder learns to copy and compare quantities from such lines ten times as cheaply as from pictures; nothing here tells
+what to do next.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _gripper(rng: Random, name: str, height: int) -> str:
 
 
 def drill(rng: Random) -> list[Piece]:
-    """One line: an offset and the way that closes it, or a height and the way to another one."""
+    """One line: an offset and the way that closes it, in one order and another, or a height and the way to another one."""
     name, height = rng.choice(BASE_THINGS), rng.randint(1, 24)
     said = _gripper(rng, name, height)
     if rng.random() < 0.35:
@@ -34,7 +35,11 @@ def drill(rng: Random) -> list[Piece]:
         return [(f"{said}. The way to {goal} cm high is", False), (f" {way}.", True)]
     offset = (_length(rng, 26), _length(rng, 26), _length(rng, 22))
     seen = f"; the {rng.choice((name, 'goal'))} is {centimetres(offset, ('above', 'below'))}{rng.choice(('', ' it'))}."
-    return [(said + seen + " The way is", False), (f" {centimetres(offset)}.", True)]
+    way = [(said + seen + " The way is", False), (f" {centimetres(offset)}.", True)]
+    if rng.random() < 0.5:
+        return way
+    sideways, ahead, high = centimetres(offset).split(", ")
+    return [*way, (" It must go", False), (f" {ahead}, {sideways}, {high}.", True)]
 
 
 def drills(rng: Random, count: int) -> list[Piece]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from random import Random
 
+import numpy as np
+
 from radlite.base.data import View
-from radlite.tabletop.narrate import centimetres, jaws
+from radlite.tabletop.narrate import centimetres, jaws, pixel
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 
 # a piece of text and whether it carries loss: the name that a sentence picks is chance, its place is not
 Piece = tuple[str, bool]
 
-KINDS, SHARES = ("seen", "box", "name", "from", "way", "between", "held"), (34, 16, 8, 16, 10, 6, 10)
+KINDS, SHARES = ("seen", "box", "name", "from", "way", "between", "held"), (44, 14, 6, 12, 8, 4, 12)
 
 
 def _minus(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
@@ -59,6 +61,23 @@ def _seen(view: View, i: int) -> list[Piece]:
     return [*_box(view, i), (gripper_sentence(view, ";"), True), *_way(view, i)]
 
 
+def _over(view: View, rng: Random) -> list[Piece]:
+    """What is in the grasp, and the way from its foot to a place, or to a pixel of the table that is called the goal."""
+    held = view.names.index(view.held)
+    foot = (*view.grasps[held][:2], view.feet[held])
+    places = [k for k, name in enumerate(view.names) if name in PLACES]
+    if places and rng.random() < 0.6:
+        i = rng.choice(places)
+        start, name, goal = _box(view, i), view.names[i], view.grasps[i]
+    else:
+        goal = tuple(min(0.19, max(-0.19, v + rng.uniform(-0.15, 0.15))) for v in foot[:2]) + (0.0,)
+        x, y = pixel(np.array(goal))
+        start, name = [(f" to [{x}, {y}].", False)], "goal"
+    offset = _minus(goal, foot)
+    said = f" the {name} is {centimetres(offset, ('above', 'below'))} it."
+    return [*start, (gripper_sentence(view, ";"), True), (said, True), (f" The way is {centimetres(offset)}.", True)]
+
+
 def _between(view: View, i: int, j: int) -> list[Piece]:
     offset = _minus(view.grasps[i], view.grasps[j])[:2]
     return [(f" the {view.names[i]} from the {view.names[j]}", False), (f" is {centimetres(offset)}.", True)]
@@ -88,6 +107,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
     kind = rng.choices(KINDS, SHARES)[0]
     if kind == "held" and view.held and places:
         return _from_held(view, rng.choice(places))
+    if kind == "seen" and view.held and rng.random() < 0.6:
+        return _over(view, rng)
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"seen": _seen, "box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}

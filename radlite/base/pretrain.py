@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from radlite.base.batches import HELD_OUT, Meter, Pictures, Wording
 from radlite.base.data import CLASSES, make_pictures
 from radlite.base.facts import words
+from radlite.errors import RadliteError
 from radlite.tabletop.things import BASE_THINGS
 from radlite.tiny import CHANNELS, IMAGE_TOKENS, STD, build_model, build_tokenizer
 from radlite.vlm import load_vlm
@@ -82,8 +83,15 @@ def image_tokens(model, pixels: Tensor) -> Tensor:
     return model.model.connector(model.model.vision_model(pixels.flatten(0, 1)).last_hidden_state)
 
 
-def text_loss(model, batch: dict[str, Tensor], images: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Next-token loss at paid positions given image tokens (B, P, D); returns loss, logits (N, V) and labels (N,)."""
+def text_loss(
+    model, batch: dict[str, Tensor], images: Tensor | None, unsaid: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Next-token loss at paid positions given image tokens (B, P, D); returns loss, logits (N, V) and labels (N,).
+
+    Tokens of the mask `unsaid` (V,), which no sentence holds, stay out of the softmax and so keep the rows they were born
+    with. Pushed down at every step they would all become one and the same vector, and whoever fine-tunes the base
+    could not tell one action or one tag from another.
+    """
     embeds = model.get_input_embeddings()(batch["input_ids"])
     if images is not None:
         embeds = torch.cat([embeds[:, :1], images.to(embeds.dtype), embeds[:, 1 + IMAGE_TOKENS :]], 1)
@@ -93,6 +101,9 @@ def text_loss(model, batch: dict[str, Tensor], images: Tensor | None) -> tuple[T
     labels = batch["labels"][:, 1:]
     paid = labels != -100
     logits = model.lm_head(out[:, :-1][paid]).float()
+    if unsaid is not None:
+        out_of_play = unsaid.index_fill(0, labels[paid], False)
+        logits = logits.masked_fill(out_of_play, -torch.inf)
     return nn.functional.cross_entropy(logits, labels[paid]), logits, labels[paid]
 
 
@@ -134,16 +145,13 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     if not (out / "pictures" / "views.jsonl").exists():
         make_pictures(out / "pictures", config.pictures + HELD_OUT, config.seed)
     pictures = Pictures(out / "pictures", config.seed)
-    if config.start:
-        vlm = load_vlm(config.start)
-        tokenizer, model = vlm.tokenizer, vlm.model
-    else:
-        tokenizer = build_tokenizer(words())
-        model = build_model(tokenizer, config.seed)
+    tokenizer = build_tokenizer(words())
+    model = _started(config, tokenizer)
     model.set_attn_implementation("eager")  # on a CPU half the time of sdpa at this size
     model.train()
     head = PatchNames(tokenizer, model.config.text_config.hidden_size)
     wording, meter = Wording(tokenizer), Meter(tokenizer)
+    unsaid = wording.unsaid(pictures.views, len(model.get_input_embeddings().weight))
     params = [*model.parameters(), *head.parameters()]
     decay = [p for p in params if p.ndim > 1]
     optimizer = torch.optim.AdamW(
@@ -161,7 +169,7 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
     while step < config.dense_steps + config.text_steps:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, config)
-        loss = _step(model, head, pictures, wording, step, config)
+        loss = _step(model, head, pictures, wording, unsaid, step, config)
         if not torch.isfinite(loss):
             raise RuntimeError(f"loss is not finite at step {step}")
         loss.backward()
@@ -180,7 +188,19 @@ def pretrain(out: Path, config: PretrainConfig, log_every: int = 50) -> None:
             last = time.time()
 
 
-def _step(model, head, pictures: Pictures, wording: Wording, step: int, config: PretrainConfig) -> Tensor:
+def _started(config: PretrainConfig, tokenizer) -> nn.Module:
+    """The untrained base, or the one to go on from, which has to share the vocabulary."""
+    if not config.start:
+        return build_model(tokenizer, config.seed)
+    vlm = load_vlm(config.start)
+    if vlm.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise RadliteError("a base with today's vocabulary", f"another one in {config.start}", "pre-train from the beginning")
+    return vlm.model
+
+
+def _step(
+    model, head, pictures: Pictures, wording: Wording, unsaid: Tensor, step: int, config: PretrainConfig
+) -> Tensor:
     """Forward pass of one step: patches only in the first stage, sentences and patches in the second."""
     dense = step < config.dense_steps
     index, rng = pictures.batch(step, config.dense_batch if dense else config.batch)
@@ -194,10 +214,10 @@ def _step(model, head, pictures: Pictures, wording: Wording, step: int, config: 
         if dense:
             return patches
         batch = wording.batch([pictures.views[i] for i in index], rng, config.sentences)
-        loss = text_loss(model, batch, images)[0] + config.dense_weight * patches
+        loss = text_loss(model, batch, images, unsaid)[0] + config.dense_weight * patches
         if config.drill_batch:
             drill = wording.drill_batch(config.drill_batch, rng, config.drills)
-            loss = loss + text_loss(model, drill, None)[0]
+            loss = loss + text_loss(model, drill, None, unsaid)[0]
         return loss
 
 

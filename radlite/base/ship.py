@@ -33,6 +33,10 @@ def ship_base(source: Path, target: Path = WEIGHTS / "radlite-tiny") -> None:
                 shutil.copy(source / name, folder / name)
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(_float32(config), indent=1))
+        words = json.loads((folder / "tokenizer_config.json").read_text())
+        for key in ("is_local", "local_files_only"):  # how this copy was read, not what it is
+            words.pop(key, None)
+        (folder / "tokenizer_config.json").write_text(json.dumps(words, indent=2))
         _halve(source / "model.safetensors", folder / "model.safetensors")
 
     write_folder(target, fill, known=set(BASE_FILES) | {"model.safetensors", MANIFEST})

@@ -16,6 +16,7 @@ PALM = np.array([-0.050, -0.048, 0.052])  # palm centre from the pinch point
 HAND_GRASP_OFFSET = np.array([0.0, -0.01, 0.01])  # people pinch higher and nearer than a gripper grasps
 _PINCH_AXIS = np.array([0.55, 0.83, 0.0])  # thumb to index, seen from above
 _DARK, _LIGHT = "0.16 0.17 0.19 1", "0.70 0.71 0.74 1"
+_MARK = "0.95 0.20 0.62 1"  # the jaws' carriages on top of the palm: how far they are open is seen from above
 _UNSEEN = 'contype="0" conaffinity="0"'
 
 
@@ -25,11 +26,13 @@ def robot_xml(start: tuple[float, float, float]) -> dict[str, str]:
     jaw = (
         '<body name="{n}" pos="0 0 0"><joint name="{n}" type="slide" axis="0 {s} 0" range="0 0.042" damping="6" '
         'armature="0.02"/><geom name="pad_{side}" type="box" size="0.011 0.006 0.020" pos="0 {y} 0.006" rgba="{c}" '
-        'friction="2 0.05 0.002" density="1500"/><geom type="box" size="0.008 0.005 0.022" pos="0 {y} 0.046" rgba="{c}" '
-        'density="300"/></body>'
-    )
-    jaws = jaw.format(n="jaw_left", s=1, side="left", y=0.006, c=_DARK) + jaw.format(
-        n="jaw_right", s=-1, side="right", y=-0.006, c=_DARK
+        'friction="2 0.05 0.002" density="1500"/><geom type="box" size="0.008 0.005 0.022" pos="0 {y} 0.046" rgba="{mark}" '
+        'density="300"/><body><geom type="box" size="0.013 0.011 0.014" pos="0 {ride} 0.105" rgba="{mark}" '
+        'density="1" {unseen}/></body></body>'
+    )  # the carriage has a body of its own: rays look for a body only where its colliding geoms are
+    look = {"c": _DARK, "mark": _MARK, "unseen": _UNSEEN}
+    jaws = jaw.format(n="jaw_left", s=1, side="left", y=0.006, ride=0.032, **look) + jaw.format(
+        n="jaw_right", s=-1, side="right", y=-0.006, ride=-0.032, **look
     )
     bodies = f"""
 <body name="anchor" mocap="true" pos="{at}"/>

@@ -108,7 +108,7 @@ def reason(expert: Expert, intent: Intent) -> Reasoning:
         bboxes=tuple(box_of(world, n) for n in names),
         subtask_reason=f"{gripper_text(world, task.thing)}; {_seen_offset(expert, intent)}.",
         subtask=f"{_SUBTASKS[intent.phase].format(x=task.thing, y=towards)}.",
-        move_reason=f"It must go {centimetres(intent.need)}, jaws {side}.",
+        move_reason=f"The way is {centimetres(intent.need)}, jaws {side}.",
         move=move,
     )
 
