@@ -75,7 +75,7 @@ def _run_demo(args) -> int:
     from radlite.demo import SMOKE, DemoConfig, demo
 
     sizes = SMOKE if args.smoke else DemoConfig()
-    config = replace(sizes, seed=args.seed, base=args.model, matched=args.matched)
+    config = replace(sizes, seed=args.seed, base=args.model, matched=sizes.matched or args.matched)
     results = demo(args.out, config, args.fresh)
     for arm, splits in results["arms"].items():
         own, human = splits["robot_tasks"], splits["human_only_tasks"]

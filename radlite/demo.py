@@ -237,8 +237,8 @@ class _Demo:
         }
 
     def _rollout(self, agent, todo: list[Trial], label: str, keep: Sequence[int] = ()) -> list[Outcome]:
-        """On a CPU in processes of one thread each."""
-        workers = min(2, os.cpu_count() or 1) if best_device() == "cpu" else 1
+        """On a CPU in processes of one thread each, where there is enough to do for their start to pay."""
+        workers = min(2, os.cpu_count() or 1) if best_device() == "cpu" and len(todo) >= 24 else 1
         return rollout(agent, todo, keep=keep, progress=self.progress, label=label, workers=workers)
 
     def human_only(self, count: int) -> list[Trial]:

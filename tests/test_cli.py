@@ -180,7 +180,7 @@ def test_module_and_script_are_the_same():
 @pytest.fixture(scope="module")
 def ran(base, tmp_path_factory):
     """`radlite demo --smoke`, smaller still: (its folder, the sizes)."""
-    out, size = tmp_path_factory.mktemp("demo") / "run", DemoConfig(2, 3, 2, 2, 1.0, 3, 1, 3, base=str(base))
+    out, size = tmp_path_factory.mktemp("demo") / "run", DemoConfig(2, 3, 2, 2, 1.0, 3, 1, 3, base=str(base), matched=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(acting, "MAX_REASONING", 2)
         patch.setattr(demo_module, "SMOKE", size)

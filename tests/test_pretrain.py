@@ -79,7 +79,6 @@ def test_tokens_that_no_sentence_holds_keep_their_rows(folder):
     born = build_model(vlm.tokenizer, SMALL.seed).get_input_embeddings().weight.detach()
     vocabulary = vlm.tokenizer.get_vocab()
     silent = [*vlm.action_ids.tolist(), vlm.eos_id, vocabulary[" ACTION:"], vocabulary[" MOVE REASONING:"]]
-    assert torch.nn.functional.cosine_similarity(rows[silent], born[silent]).min() > 0.999
-    assert (rows[silent] - born[silent]).abs().max() < 1e-3  # weight decay only
+    assert (rows[silent] - born[silent]).abs().max() < 1e-6  # weight decay only
     spoken = [vocabulary[t] for t in (" is", " 3 cm left", " 3 cm right")]
-    assert (rows[spoken] - born[spoken]).abs().max(1).values.min() > 1e-3
+    assert (rows[spoken] - born[spoken]).abs().max(1).values.min() > 1e-5  # three steps of the warm-up

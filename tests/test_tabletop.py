@@ -60,8 +60,8 @@ def _episodes() -> dict:
     found = {}
     for embodiment in ("robot", "human"):
         for family in FAMILIES:
-            trial = draw_trial(3, None, family)
-            found[embodiment, family] = trial, record(trial, embodiment, 3)
+            trial = draw_trial(5, None, family)
+            found[embodiment, family] = trial, record(trial, embodiment, 5)
     return found
 
 
@@ -274,7 +274,7 @@ def test_expert_slows_down_as_it_nears():
 
 def test_actions_are_what_the_expert_meant_not_what_was_executed():
     trial, episode = _episodes()["robot", "put"]
-    env, rng = TabletopEnv(size=TINY), np.random.default_rng([3, 11])
+    env, rng = TabletopEnv(size=TINY), np.random.default_rng([5, 11])
     env.reset(options={"trial": trial})
     off = []
     for t in range(len(episode.frames)):

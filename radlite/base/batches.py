@@ -36,8 +36,8 @@ class Pictures:
         """(B, 1, 3, 96, 96) in [-1, 1]; with a generator, brightness, contrast and sensor noise vary a little."""
         x = torch.from_numpy(np.ascontiguousarray(self.images[index])).permute(0, 3, 1, 2).float() / 127.5 - 1
         if rng is not None:
-            gain = torch.tensor(rng.uniform(0.88, 1.12, (len(index), 3, 1, 1)), dtype=torch.float32)
-            shift = torch.tensor(rng.uniform(-0.08, 0.08, (len(index), 1, 1, 1)), dtype=torch.float32)
+            gain = torch.tensor(rng.uniform(0.78, 1.22, (len(index), 3, 1, 1)), dtype=torch.float32)
+            shift = torch.tensor(rng.uniform(-0.15, 0.15, (len(index), 1, 1, 1)), dtype=torch.float32)
             x = (
                 x * gain
                 + shift

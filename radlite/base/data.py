@@ -1,7 +1,7 @@
 """Pictures for the base, with what is true in them: where each thing is, where the gripper or the hand is, what it holds.
 
 Half of the pictures put a limb anywhere over a fresh table; half are stills of somebody handling things, robot or hand.
-Only base things, home tables and pairs that are not reserved ever appear (`draw_base_scene`; a test draws 10,000).
+Only base things, tables that are not new, and pairs that are not reserved ever appear (`draw_base_scene`; a test draws 10,000).
 No action is stored: there is no column for one.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 from radlite.tabletop.camera import render
 from radlite.tabletop.expert import Expert
 from radlite.tabletop.narrate import box_of, pixel
-from radlite.tabletop.scene import Scene, draw_scene
+from radlite.tabletop.scene import Scene, draw_base_look, draw_scene
 from radlite.tabletop.tasks import FAMILIES, RESERVED_PAIRS, Task, draw_task, goal_of_move
-from radlite.tabletop.things import BASE_THINGS, PLACES
+from radlite.tabletop.things import BASE_THINGS, PLACES, PRACTICE_THINGS
 from radlite.tabletop.world import JAW_OPEN, World
 
 IMAGE_SIZE, GRID = 96, 16
-CLASSES = ("table", "limb", *BASE_THINGS, *PLACES)
+CLASSES = ("table", "limb", *BASE_THINGS, *PRACTICE_THINGS, *PLACES)
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,16 @@ class View:
 
 
 def draw_base_scene(rng: np.random.Generator, task: Task | None = None) -> Scene:
-    """A scene that the base may see: home table, base things, and no reserved pair standing together."""
+    """A scene that the base may see: no new table or lamp, base things, and no reserved pair standing together."""
     places = [task.place] if task and task.place else []
     while len(places) < 2 and rng.random() < 0.65:
         places.append(str(rng.choice([p for p in PLACES if p not in places])))
-    free = tuple(n for n in BASE_THINGS if not any((n, p) in RESERVED_PAIRS for p in places))
-    if task and task.thing not in free:
+    known = tuple(n for n in BASE_THINGS if not any((n, p) in RESERVED_PAIRS for p in places))
+    free = known + tuple(map(str, rng.choice(PRACTICE_THINGS, len(known) // 2, replace=False)))
+    if task and task.thing not in (*known, *PRACTICE_THINGS):
         return draw_base_scene(rng, task)
-    return draw_scene(rng, [task.thing] if task else [str(rng.choice(free))], places, free, free)
+    scene = draw_scene(rng, [task.thing] if task else [str(rng.choice(free))], places, free, free)
+    return replace(scene, look=draw_base_look(rng))
 
 
 def _view(world: World) -> View:
@@ -111,6 +113,8 @@ def _between_fingers(world: World, point: np.ndarray) -> bool:
 def _handled(rng: np.random.Generator) -> list[tuple]:
     """Every third frame of somebody handling a thing."""
     task = draw_task(rng, None, str(rng.choice(FAMILIES)))
+    if rng.random() < 0.3:
+        task = replace(task, thing=str(rng.choice(PRACTICE_THINGS)))
     scene = draw_base_scene(rng, task)
     if task.family == "move" and max(np.abs(goal_of_move(scene, task)) - (0.15, 0.185)) > 0:
         return _handled(rng)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from random import Random
 
+from radlite.actions import primitive
 from radlite.base.facts import Piece
 from radlite.tabletop.narrate import centimetres
-from radlite.tabletop.things import BASE_THINGS
+from radlite.tabletop.things import BASE_THINGS, PRACTICE_THINGS
 
 
 def _length(rng: Random, most: int) -> float:
@@ -26,20 +27,23 @@ def _gripper(rng: Random, name: str, height: int) -> str:
 
 
 def drill(rng: Random) -> list[Piece]:
-    """One line: an offset and the way that closes it, in one order and another, or a height and the way to another one."""
-    name, height = rng.choice(BASE_THINGS), rng.randint(1, 24)
+    """One line: an offset and the way that closes it, in numbers and in words, or a height and the way to another one."""
+    name, height = rng.choice(BASE_THINGS + PRACTICE_THINGS), rng.randint(1, 24)
     said = _gripper(rng, name, height)
     if rng.random() < 0.35:
         goal = rng.choice((14, 16, rng.randint(1, 24)))
         way = centimetres((0, 0, (goal - height) / 100)).split(", ")[2]
         return [(f"{said}. The way to {goal} cm high is", False), (f" {way}.", True)]
-    offset = (_length(rng, 26), _length(rng, 26), _length(rng, 22))
+    offset = (_length(rng, 34), _length(rng, 30), _length(rng, 22))
     seen = f"; the {rng.choice((name, 'goal'))} is {centimetres(offset, ('above', 'below'))}{rng.choice(('', ' it'))}."
     way = [(said + seen + " The way is", False), (f" {centimetres(offset)}.", True)]
-    if rng.random() < 0.5:
-        return way
-    sideways, ahead, high = centimetres(offset).split(", ")
-    return [*way, (" It must go", False), (f" {ahead}, {sideways}, {high}.", True)]
+    if rng.random() < 0.4:
+        sideways, ahead, high = centimetres(offset).split(", ")
+        way += [(" It must go", False), (f" {ahead}, {sideways}, {high}.", True)]
+    if rng.random() < 0.6:  # in words, all lengths alike: 2 cm left and 25 cm left are both left
+        words = primitive([*offset, 0, 0, 0, 0], threshold=0.015, max_norm=10.0)
+        way += [(" It must", False), (f" {words}.", True)]
+    return way
 
 
 def drills(rng: Random, count: int) -> list[Piece]:

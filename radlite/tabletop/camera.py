@@ -106,6 +106,10 @@ def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
         value = 0.16 * np.sign(np.sin(78 * x + look.phase) * np.sin(78 * y))
     elif look.pattern == "stripes":
         value = 0.16 * np.sign(np.sin(70 * (x + y) + look.phase))
+    elif look.pattern == "dots":
+        value = 0.18 * (np.sin(95 * x + look.phase) + np.sin(95 * y) > 1.2) - 0.04
+    elif look.pattern == "blotches":
+        value = 0.13 * np.sin(31 * x + 2 * np.sin(23 * y + look.phase)) * np.sin(27 * y + 2 * np.sin(19 * x - look.phase))
     else:
         value = np.zeros_like(x)
     return np.clip(np.asarray(look.tint) + value[:, None], 0, 1)

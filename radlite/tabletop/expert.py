@@ -103,6 +103,10 @@ class Expert:
     def _towards_thing(self) -> Intent:
         offset, (height, up) = self.offset() + self._lift_grasp, self._height()
         aside = float(np.hypot(*offset[:2]))
+        between = aside <= REACH_TOLERANCE and -0.035 < offset[2] < 0.015
+        if between and CLOSED <= self.world.opening < OPEN and not self._over_goal():
+            # one cannot see whether jaws that close touch the thing yet; rising tells, and is right if they do
+            return Intent("grasp", np.array([0, 0, 0.02]), False, False)
         if aside > REACH_TOLERANCE:
             if height < LOW and aside > 0.022:  # do not sweep through the neighbours
                 return Intent("rise", np.array([0, 0, up]), True, False)
@@ -145,10 +149,13 @@ class Expert:
 
     def done(self) -> bool:
         """Whether the thing lies at its goal, in nobody's grasp or just let go."""
+        if not self._over_goal():
+            return False
+        position, floor = self.world.position(self.task.thing), self.target()[1]
+        return bool(position[2] - THINGS[self.task.thing].grasp < floor + 0.02)
+
+    def _over_goal(self) -> bool:
+        """Whether the thing is where it shall be, however high."""
         if self.task.family == "pick":
             return False
-        goal, floor = self.target()
-        position = self.world.position(self.task.thing)
-        near = np.hypot(*(position[:2] - goal)) < 0.032
-        low = position[2] - THINGS[self.task.thing].grasp < floor + 0.02
-        return bool(near and low)
+        return bool(np.hypot(*(self.world.position(self.task.thing)[:2] - self.target()[0])) < 0.032)

@@ -81,6 +81,23 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     return Look(pattern, tint, light, colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
 
 
+def draw_base_look(rng: np.random.Generator) -> Look:
+    """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and directions.
+
+    Like a general vision-language model the base has seen many tables; it has not seen those.
+    """
+    if rng.random() < 0.4:
+        return draw_look(rng)
+    tint = rng.uniform(0.12, 0.95, 3)
+    while min(np.abs(tint - reserved).max() for _, reserved in NEW_TABLES) < 0.12:
+        tint = rng.uniform(0.12, 0.95, 3)
+    azimuth, tilt = rng.uniform(-math.pi, 0.45 * math.pi), rng.uniform(0.10, 0.48)
+    light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
+    colour = tuple(float(c) for c in rng.uniform(0.90, 1.10, 3))
+    pattern = str(rng.choice(["plain", "wood", "speckle", "dots", "blotches"]))
+    return Look(pattern, tuple(map(float, tint)), light, colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
+
+
 def draw_stands(
     rng: np.random.Generator, things: list[str], places: list[str]
 ) -> tuple[tuple[Stand, ...], tuple[Stand, ...]]:

@@ -119,6 +119,13 @@ _BASE = (
     ),
 )
 
+_PRACTICE = (
+    *(_can(f"{name} can", rgb) for name, rgb in (("blue", BLUE), ("yellow", YELLOW), ("orange", ORANGE))),
+    *(_block(f"{name} block", rgb) for name, rgb in (("red", RED), ("green", GREEN), ("white", WHITE))),
+    *(_ball(f"{name} ball", rgb) for name, rgb in (("red", RED), ("blue", BLUE), ("yellow", YELLOW))),
+    *(_mug(f"{name} mug", rgb) for name, rgb in (("blue", BLUE), ("green", GREEN), ("yellow", YELLOW))),
+)
+
 _NEW = (
     Thing(
         "milk",
@@ -224,7 +231,8 @@ _PLACES = (
     _walled("basket", (0.80, 0.58, 0.40)),
 )
 
-THINGS: dict[str, Thing] = {t.name: t for t in _BASE + _NEW}
+THINGS: dict[str, Thing] = {t.name: t for t in _BASE + _PRACTICE + _NEW}
 PLACES: dict[str, Place] = {p.name: p for p in _PLACES}
 BASE_THINGS: tuple[str, ...] = tuple(t.name for t in _BASE)
+PRACTICE_THINGS: tuple[str, ...] = tuple(t.name for t in _PRACTICE)  # only the base's pictures have them, no task does
 NEW_THINGS: tuple[str, ...] = tuple(t.name for t in _NEW)
