@@ -7,6 +7,8 @@ given back at every later one: it is the policy's memory, as in ECoT's reuse of 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -128,7 +130,7 @@ def rollout(
         keep: indices of trials whose frames and thoughts are kept for people to see.
         progress: show a bar.
         label: of the bar.
-        workers: processes of one thread each; on a CPU two of them do twice as much as one with two threads. A script
+        workers: processes of one thread each; on a CPU two of them do a third more than one with two threads. A script
             that asks for more than one needs `if __name__ == "__main__":`.
 
     Raises:
@@ -170,6 +172,13 @@ _worker: dict = {}  # in a worker process: who acts, and where it tells of a tri
 def _begin_worker(agent: Agent, ended) -> None:
     _worker.update(agent=agent, ended=ended)
     torch.set_num_threads(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A killed demo leaves no process behind that goes on for minutes."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _run_job(job: tuple) -> list[Outcome]:

@@ -1,5 +1,11 @@
 """Closed loop: controls, counts, what is kept for people, and the marks for every field of a chain."""
 
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -238,3 +244,44 @@ def test_frames_without_a_chain_are_marked_on_the_action_only(few, tmp_path):
     write_dataset(tmp_path / "d", [Episode(one.instruction, one.frames, [None], "robot", one.actions)])
     dataset = EpisodeDataset(tmp_path / "d").cache()
     assert reasoning_accuracy(Oracle(dataset, lambda _: Reasoning()), dataset) == {"action_cm": 0.0}
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    """A rollout of an agent that sleeps for ever is killed; its two processes are gone soon after."""
+    script = tmp_path / "sleeper.py"
+    script.write_text(
+        "import os, pathlib, sys, time\n"
+        "from radlite.evaluate import rollout\n"
+        "from radlite.tabletop.env import trials\n"
+        "class Sleeper:\n"
+        "    def begin(self, todo):\n"
+        "        pathlib.Path(sys.argv[1], f'{os.getpid()}.pid').touch()\n"
+        "    def act(self, rows, images):\n"
+        "        time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    rollout(Sleeper(), trials(None, 2, 0), progress=False, workers=2)\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stderr=subprocess.DEVNULL)
+    try:
+        assert _soon(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 120)
+    finally:
+        parent.kill()
+        parent.wait()
+    children = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert _soon(lambda: not any(map(_alive, children)), 30)
+
+
+def _soon(happened, seconds):
+    until = time.monotonic() + seconds
+    while not happened() and time.monotonic() < until:
+        time.sleep(0.1)
+    return happened()
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = pathlib.Path(f"/proc/{pid}/stat")  # a zombie that nobody has reaped yet is not alive
+    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
