@@ -49,17 +49,14 @@ class Pictures:
 
 def coarser(cells: np.ndarray, side: int = IMAGE_SIZE // PATCH) -> np.ndarray:
     """Classes of (N, 16 * 16) cells for (N, side * side) patches: the commonest by area, the bare table counting less."""
-    fine = np.stack([np.arange(GRID * side) // side] * 2)
+    fine = np.arange(GRID * side) // side  # both ways alike: the cell of every finest step
     result = np.empty((len(cells), side * side), np.uint8)
     for start in range(0, len(cells), 1000):
         part = np.asarray(cells[start : start + 1000]).reshape(-1, GRID, GRID)
         area = np.zeros((len(part), side, side, len(CLASSES)), np.float32)
         for row in range(side):
             for column in range(side):
-                rows, columns = (
-                    fine[0][row * GRID : (row + 1) * GRID],
-                    fine[1][column * GRID : (column + 1) * GRID],
-                )
+                rows, columns = (fine[k * GRID : (k + 1) * GRID] for k in (row, column))
                 for r, share in zip(*np.unique(rows, return_counts=True), strict=True):
                     for c, width in zip(*np.unique(columns, return_counts=True), strict=True):
                         area[np.arange(len(part)), row, column, part[:, r, c]] += share * width

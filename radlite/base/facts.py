@@ -50,9 +50,14 @@ def _way(view: View, i: int) -> list[Piece]:
     return [*_from_gripper(view, i), (f" The way is {centimetres(offset)}.", True)]
 
 
-def _from_held(view: View, i: int) -> list[Piece]:
+def _held_foot(view: View) -> tuple[float, ...]:
+    """Where the foot of the held thing is: from there one measures where it goes."""
     held = view.names.index(view.held)
-    offset = _minus(view.grasps[i], (*view.grasps[held][:2], view.feet[held]))
+    return (*view.grasps[held][:2], view.feet[held])
+
+
+def _from_held(view: View, i: int) -> list[Piece]:
+    offset = _minus(view.grasps[i], _held_foot(view))
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
 
 
@@ -63,8 +68,7 @@ def _seen(view: View, i: int) -> list[Piece]:
 
 def _over(view: View, rng: Random) -> list[Piece]:
     """What is in the grasp, and the way from its foot to a place, or to a pixel of the table that is called the goal."""
-    held = view.names.index(view.held)
-    foot = (*view.grasps[held][:2], view.feet[held])
+    foot = _held_foot(view)
     places = [k for k, name in enumerate(view.names) if name in PLACES]
     if places and rng.random() < 0.6:
         i = rng.choice(places)
