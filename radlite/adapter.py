@@ -32,8 +32,8 @@ def adapter_folder(adapter: str | Path) -> Path:
     return folder
 
 
-def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
-    """Loads an adapter into `vlm` in place and returns its action statistics.
+def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None]:
+    """Loads an adapter into `vlm` in place; returns its action statistics and, if known, the tokens of its longest chain.
 
     Raises:
         RadliteError: no adapter there, one of another base, or a damaged file; the model is unchanged then.
@@ -42,10 +42,12 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
     verify_folder(folder)
     about = read_json(folder / STATE, "an adapter")
     _check_base(vlm, about, folder)
-    stats = ActionStats.from_dict(about.get("stats"))
+    stats, longest = ActionStats.from_dict(about.get("stats")), about.get("longest_chain")
+    if not (longest is None or isinstance(longest, int) and longest >= 0):
+        raise RadliteError(f"a count of tokens as longest_chain in {folder / STATE}", repr(longest), "train the adapter again")
     if about.get("method") == "full":
         vlm.model.load_state_dict(read_tensors(folder / "model.safetensors"), strict=False)
-        return stats
+        return stats, longest
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
     settings["base_model_name_or_path"] = getattr(vlm.model, "name_or_path", None)  # checked above by its sha256
@@ -57,7 +59,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> ActionStats:
                            "train the adapter again")
     set_peft_model_state_dict(model, weights)
     vlm.model = model
-    return stats
+    return stats, longest
 
 
 def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
@@ -91,15 +93,17 @@ def trainable_state(vlm: VLM, method: str) -> dict[str, Tensor]:
 
 
 def write_adapter(
-    folder: Path, vlm: VLM, method: str, stats: ActionStats, state: dict[str, Tensor], made: dict
+    folder: Path, vlm: VLM, method: str, stats: ActionStats, state: dict[str, Tensor], made: dict, longest: int
 ) -> None:
-    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics."""
+    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics,
+    and `longest`, the tokens of the longest chain it was taught."""
     about = {
         "format": 1,
         "base": vlm.name,
         "base_sha256": vlm.sha256,
         "method": method,
         "stats": stats.to_dict(),
+        "longest_chain": longest,
         "train": made,
     }
 

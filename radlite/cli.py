@@ -188,12 +188,12 @@ def _evaluate(commands) -> None:
     p.add_argument("--decode", choices=("expectation", "mode"), default="expectation")
     p.add_argument("--no-reasoning", action="store_true", help="act without writing a chain")
     p.add_argument("--seed", type=_whole(0), default=0)
-    p.add_argument("--workers", type=_whole(1), help="processes; default two on a CPU, else one")
+    p.add_argument("--workers", type=_whole(1), help="processes; default up to four on a CPU, else one")
     p.add_argument("--out", type=Path, help="JSON file; printed in any case")
 
 
 def _run_evaluate(args) -> None:
-    from radlite.evaluate import PolicyAgent, evaluate
+    from radlite.evaluate import PolicyAgent, evaluate, suited_workers
     from radlite.policy import load_policy
     from radlite.tabletop.env import trials
     from radlite.tabletop.tasks import AXES
@@ -202,7 +202,7 @@ def _run_evaluate(args) -> None:
     counts = [len(range(i, args.trials, len(axes))) for i in range(len(axes))]  # as evenly as it goes
     todo = [t for axis, count in zip(axes, counts, strict=True) for t in trials(axis, count, args.seed)]
     policy = load_policy(args.model, args.adapter)
-    workers = args.workers or (min(2, os.cpu_count() or 1) if policy.vlm.device.type == "cpu" else 1)
+    workers = args.workers or suited_workers(policy.vlm.device.type, len(todo))
     agent = PolicyAgent(policy, args.decode, think=not args.no_reasoning)
     text = json.dumps(evaluate(agent, todo, workers=workers), indent=1)
     print(text)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from radlite.actions import ActionStats, encode
-from radlite.episodes import Sample
+from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
 from radlite.reasoning import ACTION_TAG, FIELDS, FRAME_SIZE, Reasoning
 from radlite.vlm import VLM
@@ -100,6 +100,16 @@ def field_texts(reasoning: Reasoning) -> list[tuple[str, str]]:
     """(field, " TAG: content") for every field that is there, in order; joined they are " " + `to_text()`."""
     text = reasoning.to_text()
     return [(field, f" {text[start:end].strip()}") for field, (start, end) in reasoning.spans().items()]
+
+
+def longest_chain(vlm: VLM, *datasets: EpisodeDataset | None, most: int = 1_000) -> int:
+    """Tokens of the longest chain in datasets, read at up to `most` frames of each, evenly spread."""
+    longest = 0
+    for data in filter(None, datasets):
+        for k in np.unique(np.linspace(0, data.num_frames - 1, most).astype(int)):
+            chain = data.reasoning(int(k))
+            longest = max(longest, len(vlm.encode(f" {chain.to_text()}")) if chain else 0)
+    return longest
 
 
 def drop(sample: Sample, config: CollateConfig, rng: np.random.Generator) -> Reasoning:

@@ -30,6 +30,7 @@ from radlite.evaluate import (
     another_instruction,
     reasoning_accuracy,
     rollout,
+    suited_workers,
     summarise,
 )  # fmt: skip
 from radlite.formats.staging import disk_errors
@@ -237,8 +238,7 @@ class _Demo:
         }
 
     def _rollout(self, agent, todo: list[Trial], label: str, keep: Sequence[int] = ()) -> list[Outcome]:
-        """On a CPU in processes of one thread each, where there is enough to do for their start to pay."""
-        workers = min(2, os.cpu_count() or 1) if best_device() == "cpu" and len(todo) >= 24 else 1
+        workers = suited_workers(best_device(), len(todo))
         return rollout(agent, todo, keep=keep, progress=self.progress, label=label, workers=workers)
 
     def human_only(self, count: int) -> list[Trial]:

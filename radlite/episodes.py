@@ -107,6 +107,10 @@ class EpisodeDataset:
             k - self._reader.starts[episode],
         )
 
+    def reasoning(self, k: int) -> Reasoning | None:
+        """The chain of frame k of all episodes one after the other, without its picture; None where there is none."""
+        return self._reasoning(_position(k, self.num_frames, "frame"))
+
     def actions(self) -> np.ndarray:
         """All actions, float32 (N, 7), as `ActionStats.fit` wants them."""
         if self._actions is None:

@@ -149,6 +149,11 @@ def rollout(
         return [parts[i % workers][i // workers] for i in range(len(trials))]
 
 
+def suited_workers(device: str, trials: int) -> int:
+    """Processes for `rollout`: on a CPU one a core, up to four, where there is enough to do for their start to pay."""
+    return min(4, os.cpu_count() or 1) if device == "cpu" and trials >= 24 else 1
+
+
 def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[list[Outcome]]:
     """Every job in a process of its own; the bar hears of each trial that ends."""
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads

@@ -21,7 +21,8 @@ from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.scales import Medians
 from radlite.vlm import VLM, load_vlm
 
-MAX_REASONING = 220  # tokens of a chain before ACTION: is forced
+MAX_REASONING = 400  # tokens of a chain before ACTION: is forced, whatever was taught
+UNKNOWN_LENGTH = 176  # tokens of the longest chain, where an adapter does not say
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,18 @@ class Prediction:
 
 @dataclass
 class Policy:
-    """A vision-language model with action statistics, ready to act."""
+    """A vision-language model with action statistics, ready to act.
+
+    Attributes:
+        vlm: the model.
+        stats: of the robot data it was trained on; None for a bare base, which cannot act.
+        longest_chain: tokens of the longest chain it was taught. One that rambles a quarter beyond that is cut off and
+            acts: a batch waits for its longest row.
+    """
 
     vlm: VLM
     stats: ActionStats | None = None
+    longest_chain: int = UNKNOWN_LENGTH
 
     @property
     def name(self) -> str:
@@ -83,13 +92,14 @@ class Policy:
     @torch.inference_mode()
     def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
                   stream: bool) -> Iterator[list[Prediction]]:
-        vlm, writer = self.vlm, _Writer(self.vlm, self.stats, chains, mode)
+        vlm, room = self.vlm, min(MAX_REASONING, self.longest_chain * 5 // 4)
+        writer = _Writer(vlm, self.stats, chains, mode, room)
         prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
         width = max(map(len, prompts))
         pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
         ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
         mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
-        decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), MAX_REASONING + 16)
+        decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16)
         hidden = decoder.start()  # (B, D)
         while True:
             tokens = writer.choose(vlm.lm_head(hidden).float())
@@ -130,8 +140,8 @@ def _checked(images, instructions, reasoning, mode, policy: Policy):
 class _Writer:
     """Chooses tokens for every row: reasoning first, then the tag, then seven action tokens."""
 
-    def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str) -> None:
-        self.vlm, self.stats, self.chains, self.mode = vlm, stats, chains, mode
+    def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str, room: int) -> None:
+        self.vlm, self.stats, self.chains, self.mode, self.room = vlm, stats, chains, mode, room
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
         self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
@@ -181,7 +191,7 @@ class _Writer:
             return self._act(row, action_log, action_probs[row])
         if self.forced[row] == []:
             return self.vlm.pad_id  # finished; what it is fed no longer matters
-        if self.forced[row] is None and (greedy == self.vlm.eos_id or len(self.tokens[row]) >= MAX_REASONING):
+        if self.forced[row] is None and (greedy == self.vlm.eos_id or len(self.tokens[row]) >= self.room):
             self.forced[row] = list(self.tag)
         token = self.forced[row].pop(0) if self.forced[row] else greedy
         self.tokens[row].append(token)
@@ -243,11 +253,11 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
         RadliteError: an unknown model or adapter, an adapter of another base, a damaged file.
     """
     vlm = load_vlm(name, quantize=quantize, device=device)
-    stats = load_adapter(vlm, adapter) if adapter is not None else None
+    stats, longest = load_adapter(vlm, adapter) if adapter is not None else (None, None)
     if hasattr(vlm.model, "merge_and_unload"):
         vlm.model = vlm.model.merge_and_unload()  # one product a layer instead of three
     vlm.model.eval()
-    return Policy(vlm, stats)
+    return Policy(vlm, stats, longest or UNKNOWN_LENGTH)
 
 
 def true_bins(policy: Policy, action: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from radlite.actions import ActionStats
 from radlite.adapter import attach_lora, trainable_state, write_adapter
 from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
-from radlite.collate import Batch, CollateConfig, Loss, collate, rad_loss
+from radlite.collate import Batch, CollateConfig, Loss, collate, longest_chain, rad_loss
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
@@ -159,7 +159,8 @@ def train(
     optimizer = torch.optim.AdamW(params, lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
     step = _resume(out, vlm, config, optimizer, identity)
     objective, optimizer = accelerator.prepare(Objective(vlm), optimizer)
-    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params)
+    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params,
+               longest_chain(vlm, mixture.robot, mixture.human))
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress)
 
@@ -188,6 +189,7 @@ class _Run:
     objective: nn.Module
     optimizer: torch.optim.Optimizer
     params: list[Tensor]
+    longest: int
 
     def loop(self, step: int, last: int, progress: bool) -> TrainResult:
         """Steps from `step` up to `last`, saving now and then, at the end, and when interrupted."""
@@ -257,6 +259,7 @@ class _Run:
             self.stats,
             state,
             {**self.identity, "steps_done": step},
+            self.longest,
         )
         moments = {
             f"moment/{i}/{k}": torch.as_tensor(v).cpu().contiguous()

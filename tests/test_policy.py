@@ -60,6 +60,12 @@ def test_it_says_and_does_what_it_has_learnt(policy, shown):
         assert one.action.shape == (7,) and one.action.dtype == np.float32
 
 
+def test_a_chain_that_rambles_is_cut_off_a_quarter_beyond_the_longest_that_was_taught(vlm, policy, shown):
+    one = Policy(vlm, policy.stats, longest_chain=8).predict([shown[0].image], shown[0].instruction)[0]
+    tag = len(vlm.encode(f" {ACTION_TAG}"))
+    assert len(one.tokens) == 10 + tag + 7 and one.text.endswith(ACTION_TAG) and one.action is not None
+
+
 def test_one_by_one_is_the_same_as_a_batch(policy, shown, said):
     """Left padding and neighbours of another length do not change a row."""
     for sample, one in zip(shown, said, strict=True):

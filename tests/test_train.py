@@ -20,7 +20,7 @@ from radlite import checkpoint
 from radlite import train as training
 from radlite.actions import ActionStats
 from radlite.adapter import load_adapter
-from radlite.collate import CollateConfig
+from radlite.collate import CollateConfig, longest_chain
 from radlite.errors import RadliteError
 from radlite.mixture import Mixture
 from radlite.policy import Policy, load_policy
@@ -251,10 +251,31 @@ def test_the_adapter_predicts_what_the_trained_model_does(base, mixture, robot, 
     ours, loaded = Policy(vlm, ActionStats.fit(robot.actions())), load_policy(base, tmp_path / "run")
     bare = Policy(load_vlm(base), ours.stats)
     assert loaded.stats == ours.stats
+    assert loaded.longest_chain == longest_chain(vlm, mixture.robot, mixture.human) > 0
     sample = robot.frame(3)
     said = [p.predict([sample.image], sample.instruction, False)[0].action_probs for p in (ours, loaded, bare)]
     np.testing.assert_allclose(said[0], said[1], atol=1e-5)
     assert np.abs(said[0] - said[2]).max() > 1e-3  # and not what the base does
+
+
+def test_the_longest_chain_is_the_longest_of_both_kinds(vlm, robot, human):
+    count = {d: max(len(vlm.encode(" " + e.to_text())) for ep in d for e in ep.reasoning) for d in (robot, human)}
+    assert longest_chain(vlm, robot, None) == count[robot]
+    assert longest_chain(vlm, robot, human) == max(count.values())
+
+
+@pytest.mark.parametrize("length", ["long", -1, 2.5])
+def test_a_nonsense_length_of_chains_is_refused(vlm, finished, tmp_path, length):
+    def fill(folder):
+        for path in (finished / "adapter").iterdir():
+            if path.name != "manifest.json":
+                (folder / path.name).write_bytes(path.read_bytes())
+        about = json.loads((folder / "radlite.json").read_text()) | {"longest_chain": length}
+        (folder / "radlite.json").write_text(json.dumps(about))
+
+    checkpoint.write_folder(tmp_path / "adapter", fill)
+    with pytest.raises(RadliteError, match="longest_chain"):
+        load_adapter(vlm, tmp_path)
 
 
 def test_a_base_that_moved_is_still_the_base(base, finished, tmp_path):
