@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from radlite.evaluate import PolicyAgent, rollout
 from radlite.policy import load_policy
+from radlite.rollouts import PolicyAgent, rollout
 from radlite.show import draw_prediction
 from radlite.tabletop.env import TabletopEnv, draw_trial, trials
 from radlite.tabletop.narrate import reason

@@ -17,7 +17,7 @@ _HOME = {
     "Mixture": "mixture", "CollateConfig": "collate", "explain_batch": "collate", "rad_loss": "collate",
     "TrainConfig": "train", "read_log": "train",
     "Policy": "policy", "Prediction": "policy", "load_policy": "policy", "load_vlm": "vlm",
-    "rollout": "evaluate", "reasoning_accuracy": "evaluate", "wilson": "stats",
+    "rollout": "rollouts", "reasoning_accuracy": "evaluate", "wilson": "stats",
     "TabletopEnv": "tabletop.env", "collect": "tabletop.collect", "doctor": "health",
     "draw_prediction": "show", "write_report": "show", "write_mp4": "show", "read_video": "show",
 }  # fmt: skip

@@ -193,8 +193,9 @@ def _evaluate(commands) -> None:
 
 
 def _run_evaluate(args) -> None:
-    from radlite.evaluate import PolicyAgent, evaluate, suited_workers
+    from radlite.evaluate import evaluate
     from radlite.policy import load_policy
+    from radlite.rollouts import PolicyAgent, suited_workers
     from radlite.tabletop.env import trials
     from radlite.tabletop.tasks import AXES
 

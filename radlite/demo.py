@@ -22,20 +22,19 @@ from radlite.checkpoint import MANIFEST, read_json
 from radlite.collate import CollateConfig
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
-from radlite.evaluate import (
+from radlite.evaluate import reasoning_accuracy, summarise
+from radlite.formats.staging import disk_errors
+from radlite.mixture import Mixture
+from radlite.policy import load_policy
+from radlite.rollouts import (
     Outcome,
     PolicyAgent,
     RandomAgent,
     StillAgent,
     another_instruction,
-    reasoning_accuracy,
     rollout,
     suited_workers,
-    summarise,
 )  # fmt: skip
-from radlite.formats.staging import disk_errors
-from radlite.mixture import Mixture
-from radlite.policy import load_policy
 from radlite.show import draw_prediction, side_by_side, write_mp4, write_report
 from radlite.stages import Stages
 from radlite.tabletop.collect import collect

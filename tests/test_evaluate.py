@@ -13,19 +13,10 @@ from hypothesis import strategies as st
 
 from radlite import policy as acting
 from radlite.errors import RadliteError
-from radlite.evaluate import (
-    PolicyAgent,
-    RandomAgent,
-    StillAgent,
-    another_instruction,
-    evaluate,
-    iou,
-    reasoning_accuracy,
-    rollout,
-    summarise,
-)  # fmt: skip
+from radlite.evaluate import evaluate, iou, reasoning_accuracy, summarise
 from radlite.policy import Prediction, load_policy
 from radlite.reasoning import FIELDS, FRAME_SIZE, Box, Reasoning
+from radlite.rollouts import PolicyAgent, RandomAgent, StillAgent, another_instruction, rollout
 from radlite.stats import wilson
 from radlite.tabletop.env import MAX_DELTA, trials
 from radlite.tabletop.tasks import AXES, BASE_THINGS, parse_task
@@ -90,7 +81,7 @@ def test_success_is_counted_and_only_what_was_asked_for_is_kept():
 
 
 def test_batches_do_not_change_the_outcome(two, monkeypatch):
-    from radlite import evaluate as module
+    from radlite import rollouts as module
 
     together = rollout(Expert(), two, keep=[1], progress=False)
     monkeypatch.setattr(module, "BATCH", 1)
@@ -100,7 +91,7 @@ def test_batches_do_not_change_the_outcome(two, monkeypatch):
 
 
 def test_processes_do_not_change_the_outcome(two, monkeypatch):
-    from radlite import evaluate as module
+    from radlite import rollouts as module
 
     monkeypatch.setattr(module, "BATCH", 1)
     alone, apart = (
@@ -111,7 +102,7 @@ def test_processes_do_not_change_the_outcome(two, monkeypatch):
 
 
 def test_an_error_in_a_process_is_told(two, monkeypatch):
-    from radlite import evaluate as module
+    from radlite import rollouts as module
 
     monkeypatch.setattr(module, "BATCH", 1)
     with pytest.raises(TypeError):
@@ -148,7 +139,7 @@ def test_the_first_plan_is_kept_and_given_back(two):
 
 
 def test_an_agent_forgets_between_batches(two, monkeypatch):
-    from radlite import evaluate as module
+    from radlite import rollouts as module
 
     monkeypatch.setattr(module, "BATCH", 1)
     speaker = Speaker()
@@ -251,7 +242,7 @@ def test_processes_end_with_their_parent(tmp_path):
     script = tmp_path / "sleeper.py"
     script.write_text(
         "import os, pathlib, sys, time\n"
-        "from radlite.evaluate import rollout\n"
+        "from radlite.rollouts import rollout\n"
         "from radlite.tabletop.env import trials\n"
         "class Sleeper:\n"
         "    def begin(self, todo):\n"
