@@ -22,6 +22,7 @@ from radlite.vlm import VLM
 
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
+MEMORY = ("task", "plan")  # fields that a rollout keeps from its first frame
 IGNORE = -100  # torch's label for "no loss here"
 
 
@@ -36,6 +37,9 @@ class CollateConfig:
         path_noise: share of robot samples that read a made-up path in GRIPPER POSITION (its labels stay true). The true
             one shows the frames to come, and so the action, more plainly than MOVE REASONING does; a policy that learnt
             to read it there follows its own vague path in a rollout and not its reasoning.
+        plan_frames: task and plan carry loss in that many first frames of an episode; later ones read them as given, as in a
+            rollout, which keeps what the first frame said. What a plan remembers (where a thing stood) cannot be seen
+            later, and a policy made to say it nevertheless learns to guess. None: in all frames.
         mask_prompt: False also trains on the prompt, as ECoT's code does.
         fields: fields that are taught; the others are left out of every chain.
     """
@@ -44,6 +48,7 @@ class CollateConfig:
     reasoning_dropout: float = 0.0
     field_dropout: float = 0.0
     path_noise: float = 0.0
+    plan_frames: int | None = None
     mask_prompt: bool = True
     fields: tuple[str, ...] = FIELDS
 
@@ -51,6 +56,8 @@ class CollateConfig:
         for name in ("reasoning_dropout", "field_dropout", "path_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
+        if self.plan_frames is not None and self.plan_frames < 1:
+            raise RadliteError("plan_frames of at least 1, or None", repr(self.plan_frames), "a rollout writes its plan once")
         if not 0 <= self.action_weight < float("inf"):
             raise RadliteError(
                 "action_weight of at least 0", repr(self.action_weight), "1 weighs every token alike"
@@ -136,7 +143,8 @@ def encode_sample(
     row.paid[0] = False  # nothing comes before the first token
     chain = drop(sample, config, rng)
     for field, text in field_texts(chain):
-        row.add(vlm.encode(text), field, True)
+        remembered = field in MEMORY and config.plan_frames is not None and sample.step >= config.plan_frames
+        row.add(vlm.encode(text), field, not remembered)
     if sample.action is not None and chain.gripper and rng.random() < config.path_noise:
         _make_up_path(row, chain, vlm, rng)
     if sample.action is not None:

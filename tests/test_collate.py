@@ -302,3 +302,20 @@ def test_a_made_up_path_is_read_by_robots_but_taught_to_nobody(vlm):
     assert set(changed[0].nonzero()[:, 0].tolist()) <= set(places.tolist())
     read = Reasoning.from_text(vlm.decode(noisy.input_ids[0, places].tolist()))
     assert read.gripper[0] == chain.gripper[0] and len(read.gripper) == len(chain.gripper)
+
+
+@pytest.mark.parametrize("step", [0, 7, 8, 20])
+@pytest.mark.parametrize("action", [None, np.zeros(7)], ids=["human", "robot"])
+def test_task_and_plan_are_taught_in_the_first_frames_and_read_in_all(vlm, step, action):
+    later = replace(sample(FULL, action), step=step)
+    everywhere, first = (collate([later], vlm, BRIDGE_STATS, CollateConfig(plan_frames=n)) for n in (None, 8))
+    assert everywhere.input_ids.equal(first.input_ids) and everywhere.roles.equal(first.roles)
+    lost = (everywhere.labels != first.labels)[0]
+    memory = torch.isin(first.roles[0], torch.tensor([ROLE["task"], ROLE["plan"]]))
+    assert memory.sum() > 4 and lost.equal(memory if step >= 8 else torch.zeros_like(memory))
+    assert (first.labels[0][lost] == IGNORE).all() and (first.weights[0][lost] == 0).all()
+
+
+def test_a_plan_that_is_never_taught_is_refused():
+    with pytest.raises(RadliteError, match="plan_frames"):
+        CollateConfig(plan_frames=0)

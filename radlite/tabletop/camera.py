@@ -108,6 +108,8 @@ def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
         value = 0.16 * np.sign(np.sin(70 * (x + y) + look.phase))
     elif look.pattern == "dots":
         value = 0.18 * (np.sin(95 * x + look.phase) + np.sin(95 * y) > 1.2) - 0.04
+    elif look.pattern == "tiles":  # dark joints between large tiles
+        value = -0.22 * (np.maximum(np.cos(58 * x + look.phase), np.cos(52 * y - look.phase)) > 0.9) + 0.03
     elif look.pattern == "blotches":
         value = 0.13 * np.sin(31 * x + 2 * np.sin(23 * y + look.phase)) * np.sin(27 * y + 2 * np.sin(19 * x - look.phase))
     else:

@@ -64,15 +64,19 @@ def offset_text(name: str, offset: np.ndarray) -> str:
 
 
 def plan_text(expert: Expert) -> str:
-    """The plan of a task; a `move` names the pixel it goes to, so that the plan of the first frame is the memory."""
+    """The plan of a task; a `move` names the pixels on the table from and to which it goes.
+
+    The plan of the first frame is the memory: later nobody sees where the thing stood.
+    """
     task = expert.task
     if task.family == "pick":
         return f"1. reach the {task.thing} 2. grasp it 3. lift it."
     if task.family == "put":
         goal = f"{PLACES[task.place].preposition} the {task.place}"
     else:
-        x, y = pixel(np.array([*expert.goal, 0.0]))
-        goal = f"{task.direction} to [{x}, {y}]"
+        stand = next(s for s in expert.world.scene.things if s.name == task.thing)
+        (x, y), (u, v) = (pixel(np.array([*point, 0.0])) for point in ((stand.x, stand.y), expert.goal))
+        goal = f"{task.direction} from [{x}, {y}] to [{u}, {v}]"
     return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
 
 

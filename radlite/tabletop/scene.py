@@ -33,6 +33,8 @@ NEW_TABLES = (
     ("stripes", (0.40, 0.20, 0.24)),
     ("checker", (0.20, 0.36, 0.28)),
 )
+HOME_LAMP_SIDE, NEW_LAMP_SIDE = 0.25 * math.pi, 0.75 * math.pi  # azimuths in the middle of where lamps stand, radians
+NEW_LAMP = (1.12, 0.95, 0.72)  # colour of the new-scene axis' lamps
 
 
 @dataclass(frozen=True)
@@ -73,29 +75,35 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     tables = NEW_TABLES if new_scene else HOME_TABLES
     pattern, base = tables[rng.integers(len(tables))]
     tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)
-    azimuth = rng.uniform(-0.6, 0.6) + (math.pi * 0.75 if new_scene else math.pi * 0.25)
+    azimuth = rng.uniform(-0.6, 0.6) + (NEW_LAMP_SIDE if new_scene else HOME_LAMP_SIDE)
     tilt = rng.uniform(0.55, 0.75) if new_scene else rng.uniform(0.25, 0.45)
     light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
     warm = rng.uniform(-0.06, 0.06)
-    colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else (1.12, 0.95, 0.72)
+    colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else NEW_LAMP
     return Look(pattern, tint, light, colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
 
 
 def draw_base_look(rng: np.random.Generator) -> Look:
     """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and directions.
 
-    Like a general vision-language model the base has seen many tables; it has not seen those.
+    Like a general vision-language model the base has seen many tables; it has not seen those. A shadow tells how high the
+    gripper is, so lamps stand on all sides, high and low, but for the sector and the colour of the reserved ones.
     """
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         return draw_look(rng)
     tint = rng.uniform(0.12, 0.95, 3)
     while min(np.abs(tint - reserved).max() for _, reserved in NEW_TABLES) < 0.12:
         tint = rng.uniform(0.12, 0.95, 3)
-    azimuth, tilt = rng.uniform(-math.pi, 0.45 * math.pi), rng.uniform(0.10, 0.48)
+    azimuth, tilt = NEW_LAMP_SIDE, 1.0
+    while tilt > (0.40 if abs(math.remainder(azimuth - NEW_LAMP_SIDE, math.tau)) < 0.85 else 0.75):
+        azimuth, tilt = rng.uniform(-math.pi, math.pi), rng.uniform(0.10, 0.75)
     light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
-    colour = tuple(float(c) for c in rng.uniform(0.90, 1.10, 3))
-    pattern = str(rng.choice(["plain", "wood", "speckle", "dots", "blotches"]))
-    return Look(pattern, tuple(map(float, tint)), light, colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
+    colour = rng.uniform(0.74, 1.14, 3)
+    while np.abs(colour - NEW_LAMP).max() < 0.2:
+        colour = rng.uniform(0.74, 1.14, 3)
+    pattern = str(rng.choice(["plain", "wood", "speckle", "dots", "blotches", "tiles"]))
+    tint, colour = tuple(map(float, tint)), tuple(map(float, colour))
+    return Look(pattern, tint, light, colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
 
 
 def draw_stands(
