@@ -23,6 +23,7 @@ from radlite.vlm import VLM
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
 MEMORY = ("task", "plan")  # fields that a rollout keeps from its first frame
+LENGTHS = 16  # sequences are padded to multiples of this: oneDNN keeps a kernel for every shape it meets, gigabytes in all
 IGNORE = -100  # torch's label for "no loss here"
 
 
@@ -202,7 +203,7 @@ def collate(
         raise RadliteError("at least one sample", "none", "check the mixture's sizes")
     rng = np.random.default_rng(key)
     rows = [encode_sample(s, vlm, stats, config, rng) for s in samples]
-    width = max(len(r.ids) for r in rows)
+    width = -(-max(len(r.ids) for r in rows) // LENGTHS) * LENGTHS
 
     def padded(values: list[list], fill: float, dtype: torch.dtype) -> Tensor:
         return torch.tensor([v + [fill] * (width - len(v)) for v in values], dtype=dtype)

@@ -37,6 +37,14 @@ class _RoomyLayer(DynamicLayer):
         self.keys, self.values = (x[:, :, :end] for x in self._buffers)
         return self.keys, self.values
 
+    def keep(self, rows: Tensor) -> None:
+        """Goes on with these rows only, (n,) positions."""
+        used, old = self.get_seq_length(), self._buffers
+        self._buffers = [x.new_empty(len(rows), *x.shape[1:]) for x in old]
+        for buffer, x in zip(self._buffers, old, strict=True):
+            buffer[:, :, :used] = x[rows, :, :used]
+        self.keys, self.values = (x[:, :, :used] for x in self._buffers)
+
 
 class Decoder:
     """Writes one token a row at a time against a key-value cache.
@@ -73,6 +81,13 @@ class Decoder:
             self._model.get_input_embeddings()(tokens[:, None]),
             self._mask[:, : self._used].sum(1, keepdim=True) - 1,
         )
+
+    def keep(self, rows: list[int]) -> None:
+        """Goes on with these rows only: what is finished need not be computed."""
+        positions = torch.tensor(rows, device=self._mask.device)
+        self._mask = self._mask[positions]
+        for layer in self._cache.layers:
+            layer.keep(positions)
 
     def _run(self, embeds: Tensor, positions: Tensor) -> Tensor:
         out = self._model(

@@ -106,6 +106,9 @@ class Policy:
             if writer.done:
                 break
             yield from ([writer.predictions()] if stream else [])
+            if kept := writer.leave_finished():
+                decoder.keep(kept)
+                tokens = tokens[kept]
             hidden = decoder.step(tokens)
         yield writer.predictions()
 
@@ -150,6 +153,7 @@ class _Writer:
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
         self.probs: list[list[np.ndarray]] = [[] for _ in range(rows)]
+        self.active = list(range(rows))  # rows that the decoder still computes, in its order
         # tokens of the tag still to be forced; None while the row writes its chain
         self.forced: list[list[int] | None] = [list(self.tag) if c is False else None for c in chains]
         self.done = False
@@ -160,7 +164,7 @@ class _Writer:
         return self.vlm.encode(f" {text}") if text else []
 
     def choose(self, logits: Tensor) -> Tensor:
-        """Next token of every row from logits (B, V); (B,) ids."""
+        """Next token of every active row from logits (n, V); (n,) ids."""
         free = logits.index_fill(1, self.banned, -torch.inf)
         if not self.tokens[0]:
             for row, chain in enumerate(self.chains):
@@ -168,10 +172,20 @@ class _Writer:
         free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
         greedy = free_log.argmax(-1)
         greedy = (greedy if self.medians is None else self.medians(greedy, free)).tolist()
-        action_probs = action_log.exp().cpu().numpy() if any(self._acting(r) for r in range(len(self.tokens))) else None
-        chosen = [self._choose_row(r, greedy[r], free_log[r], action_log[r], action_probs) for r in range(len(greedy))]
+        probs = action_log.exp().cpu().numpy() if any(map(self._acting, self.active)) else [None] * len(greedy)
+        chosen = [
+            self._choose_row(row, *said) for row, *said in zip(self.active, greedy, free_log, action_log, probs, strict=True)
+        ]
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
         return torch.tensor(chosen, device=logits.device)
+
+    def leave_finished(self) -> list[int]:
+        """Positions of the rows to go on with, once a quarter of them is finished; else nothing."""
+        going = [k for k, row in enumerate(self.active) if len(self.probs[row]) < ACTION_DIM]
+        if len(going) > 0.75 * len(self.active):
+            return []
+        self.active = [self.active[k] for k in going]
+        return going
 
     def _only_tags(self, free: Tensor, chain: Reasoning | bool | None) -> None:
         """After a chain that is given only the tag of a later field (or the action) may come: given fields stay as they are."""
@@ -186,9 +200,9 @@ class _Writer:
     def _acting(self, row: int) -> bool:
         return self.forced[row] == [] and len(self.probs[row]) < ACTION_DIM
 
-    def _choose_row(self, row: int, greedy: int, free_log: Tensor, action_log: Tensor, action_probs) -> int:
+    def _choose_row(self, row: int, greedy: int, free_log: Tensor, action_log: Tensor, probs: np.ndarray | None) -> int:
         if self._acting(row):
-            return self._act(row, action_log, action_probs[row])
+            return self._act(row, action_log, probs)
         if self.forced[row] == []:
             return self.vlm.pad_id  # finished; what it is fed no longer matters
         if self.forced[row] is None and (greedy == self.vlm.eos_id or len(self.tokens[row]) >= self.room):

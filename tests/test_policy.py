@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from radlite import policy as acting
 from radlite.actions import BINS, decode, expectation
 from radlite.collate import CollateConfig, collate
+from radlite.decoder import Decoder
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
@@ -72,6 +73,20 @@ def test_one_by_one_is_the_same_as_a_batch(policy, shown, said):
         same(policy.predict([sample.image], [sample.instruction])[0], one)
 
 
+def test_rows_that_are_finished_leave_and_change_nothing(policy, shown, monkeypatch):
+    """One that acts at once, one that goes on, one that says all: they end one after the other."""
+    rows = [shown[k % 3] for k in range(6)]
+    chains = [False, False, None, rows[3].reasoning.without(*FIELDS[1:]), None, False]
+    ask = [s.image for s in rows], [s.instruction for s in rows], chains
+    kept, keep = [], Decoder.keep
+    monkeypatch.setattr(Decoder, "keep", lambda decoder, rows: (kept.append(len(rows)), keep(decoder, rows)))
+    left = policy.predict(*ask)
+    assert kept and kept[0] == 3 and kept == sorted(kept, reverse=True)
+    monkeypatch.setattr(acting._Writer, "leave_finished", lambda writer: [])
+    for one, other in zip(left, policy.predict(*ask), strict=True):
+        same(one, other)
+
+
 def test_neither_order_nor_a_very_long_neighbour_matters(policy, shown, said):
     long = "put the green can and then all of the other things that you can see on the white board please"
     rows = [shown[2], replace(shown[0], instruction=long), shown[0]]
@@ -124,7 +139,7 @@ def test_writing_meets_the_tokens_of_training(policy, shown, said):
     config = CollateConfig(fields=LESSON)
     for sample, one in zip(shown, said, strict=True):
         batch = collate([sample], policy.vlm, policy.stats, config)
-        ids = batch.input_ids[0].tolist()
+        ids = batch.input_ids[0][batch.attention_mask[0].bool()].tolist()
         start = len(policy.vlm.prompt_ids(sample.instruction))
         assert one.tokens[:-7] == policy.vlm.tokenizer.convert_ids_to_tokens(ids[start:-8])
 
@@ -216,12 +231,14 @@ def test_a_chain_that_never_ends_is_ended(untaught, shown, monkeypatch):
 def test_whatever_weights_say_there_is_an_action(vlm, policy, shown, seed):
     """Hidden states at random: the text is rubbish, the action is one."""
     generator = torch.Generator().manual_seed(seed)
-    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation")
+    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220)
     rows = vlm.base.get_output_embeddings().weight.shape[0]
     for _ in range(400):
-        writer.choose(torch.randn(3, rows, generator=generator) * 4)
+        writer.choose(torch.randn(len(writer.active), rows, generator=generator) * 4)
         if writer.done:
             break
+        writer.leave_finished()
+    assert len(writer.active) < 3  # the one without reasoning is finished first
     for one in writer.predictions():
         assert np.isfinite(one.action).all() and np.isfinite(one.logprobs).all()
         one.reasoning.without("bboxes", "gripper").validate()  # can be given back to the policy
