@@ -338,7 +338,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained, in the demo and in the shipped adapters."""
-    return TrainConfig(steps=steps, collate=CollateConfig(path_noise=1.0, plan_frames=8))
+    return TrainConfig(steps=steps, collate=CollateConfig(path_noise=1.0, plan_frames=12))
 
 
 def versions() -> dict[str, str]:

@@ -106,6 +106,7 @@ KINDS = {
     "gripper": re.compile(rf" The gripper {NUMBERS} (holds the (?:[a-z ]+)|is (?:open|half open|closed)), ([0-9]+) cm high\."),
     "name": re.compile(rf" At {NUMBERS} is the ([a-z ]+)\."),
     "way": re.compile(r" The way is (.+)\."),
+    "apart": re.compile(rf" the ([a-z ]+) (left|right|forward|back) from {NUMBERS} to {NUMBERS}\."),
     "held": re.compile(r" the ([a-z ]+) is (.+) it\."),
     "to": re.compile(rf" to {NUMBERS}\."),
     "between": re.compile(r" the ([a-z ]+) from the ([a-z ]+) is (.+)\."),
@@ -155,6 +156,13 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
         assert _close(_offset(match[2]), grasps[at[match[1]]] - point)
     elif kind == "way":
         assert np.array_equal(_offset(match[1]), _offset(before[-1][2]))
+    elif kind == "apart":
+        start = np.array([*grasps[at[match[1]]][:2], 0.0])
+        axis, sign = SIGNS[match[2]]
+        goal = start.copy()
+        goal[axis] += 0.08 * sign
+        for told, place in ((match[3], start), (match[4], goal)):
+            assert np.abs(np.clip(project(place), 0, 254) - [int(v) for v in told.split(", ")]).max() <= 1.1
     elif kind == "held":
         foot = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
         if match[1] == "goal":  # told as a pixel, two sentences ago

@@ -12,12 +12,14 @@ import numpy as np
 
 from radlite.base.data import View
 from radlite.tabletop.narrate import centimetres, jaws, pixel
+from radlite.tabletop.tasks import DIRECTIONS, MOVE_BY
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 
 # a piece of text and whether it carries loss: the name that a sentence picks is chance, its place is not
 Piece = tuple[str, bool]
 
-KINDS, SHARES = ("seen", "box", "name", "from", "way", "between", "held"), (44, 14, 6, 12, 8, 4, 12)
+KINDS = ("seen", "box", "name", "from", "way", "between", "held", "apart")
+SHARES = (40, 12, 6, 12, 8, 4, 12, 14)
 
 
 def _minus(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
@@ -87,6 +89,13 @@ def _between(view: View, i: int, j: int) -> list[Piece]:
     return [(f" the {view.names[i]} from the {view.names[j]}", False), (f" is {centimetres(offset)}.", True)]
 
 
+def _apart(view: View, i: int, direction: str) -> list[Piece]:
+    """Where a thing is over the table, and the pixel that is eight centimetres from there, as plans of a `move` name it."""
+    start = np.array([*view.grasps[i][:2], 0.0])
+    (x, y), (u, v) = pixel(start), pixel(start + MOVE_BY * np.array([*DIRECTIONS[direction], 0.0]))
+    return [(f" the {view.names[i]} {direction}", False), (f" from [{x}, {y}] to [{u}, {v}].", True)]
+
+
 def facts(view: View, rng: Random, count: int) -> list[Piece]:
     """`count` random true sentences about a picture, as pieces of text with their loss flags."""
     sentences = {gripper_sentence(view): [(gripper_sentence(view), True)]}
@@ -113,6 +122,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
         return _from_held(view, rng.choice(places))
     if kind == "seen" and view.held and rng.random() < 0.6:
         return _over(view, rng)
+    if kind == "apart":
+        return _apart(view, i, rng.choice(list(DIRECTIONS)))
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"seen": _seen, "box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}

@@ -105,8 +105,9 @@ class Expert:
         aside = float(np.hypot(*offset[:2]))
         between = aside <= REACH_TOLERANCE and -0.035 < offset[2] < 0.015
         if between and CLOSED <= self.world.opening < OPEN and not self._over_goal():
-            # one cannot see whether jaws that close touch the thing yet; rising tells, and is right if they do
-            return Intent("grasp", np.array([0, 0, 0.02]), False, False)
+            # one cannot see whether jaws that close touch the thing yet; rising tells, and is right if they do. It is called
+            # lifting, so that a policy which takes one for the other does the same in both
+            return Intent("lift", np.array([0, 0, 0.02]), False, False)
         if aside > REACH_TOLERANCE:
             if height < LOW and aside > 0.022:  # do not sweep through the neighbours
                 return Intent("rise", np.array([0, 0, up]), True, False)
