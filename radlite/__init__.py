@@ -5,10 +5,14 @@ Names are loaded when they are first used, so that `import radlite` and the simu
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# on a CPU torch keeps up to 1,024 kernels, one for every shape it has met, and with them some gigabytes after a training
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 _HOME = {
     "RadliteError": "errors", "Reasoning": "reasoning", "Box": "reasoning", "FIELDS": "reasoning",

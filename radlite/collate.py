@@ -23,7 +23,7 @@ from radlite.vlm import VLM
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
 MEMORY = ("task", "plan")  # fields that a rollout keeps from its first frame
-LENGTHS = 16  # sequences are padded to multiples of this: oneDNN keeps a kernel for every shape it meets, gigabytes in all
+LENGTHS = 16  # sequences are padded to multiples of this: on a CPU every new shape costs a kernel (see radlite/__init__.py)
 IGNORE = -100  # torch's label for "no loss here"
 
 
