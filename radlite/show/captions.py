@@ -22,7 +22,7 @@ ROLLOUTS_LIMITS = """A few rollouts, chosen to be looked at; the rates above com
 that reads well does not prove that the action followed from it."""
 
 TRAINING = """Loss (nats per token, mean over tokens that carry loss) of each part of the chain; lower is
-better. Only robot samples have an action, so that panel never sees the human data."""
+better; every line up is ten times as much. Only robot samples have an action, so that panel never sees the human data."""
 TRAINING_LIMITS = """Measured on training batches with the true text before each token. A low loss is
 therefore no promise of success: when acting, the policy stands on its own words, mistakes included."""
 

@@ -21,6 +21,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _PATTERNS = ("", "/", "x", ".", "-", "+")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _MAX_POINTS = 400  # per curve; more cannot be told apart in a panel and only swell the file
+_LEAST_LOSS = 1e-3  # nats; smaller ones are drawn here, as a logarithm has no zero
 
 
 def cells_of(group: dict | None, fallback: str = "") -> dict[str, dict[str, tuple[int, int]]]:
@@ -189,14 +190,14 @@ def _curve(field: str, by_arm: dict[str, list[tuple[float, float]]], arms: list[
         figure.add_scatter(
             name=chart_text(arm),
             x=[p[0] for p in points],
-            y=[p[1] for p in points],
+            y=[max(p[1], _LEAST_LOSS) for p in points],
             mode="lines+markers" if len(points) == 1 else "lines",
             line={"color": _COLOURS[number], "dash": _DASHES[number], "width": 2},
         )
     figure.update_layout(
         title={"text": chart_text(field.replace("_", " "), 40), "font": {"size": 14}, "x": 0.02},
         height=250,
-        yaxis={"rangemode": "tozero"},
+        yaxis={"type": "log", "dtick": 1, "exponentformat": "none"},  # all that matters happens below a tenth of the start
         xaxis={"title": {"text": "step", "standoff": 4}},
     )
     return _finished(figure)
