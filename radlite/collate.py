@@ -17,12 +17,11 @@ from torch import Tensor
 from radlite.actions import ActionStats, encode
 from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
-from radlite.reasoning import ACTION_TAG, FIELDS, FRAME_SIZE, Reasoning
+from radlite.reasoning import ACTION_TAG, FIELDS, FRAME_SIZE, MEMORY, Reasoning
 from radlite.vlm import VLM
 
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
-MEMORY = ("task", "plan")  # fields that a rollout keeps from its first frame
 LENGTHS = 16  # sequences are padded to multiples of this: on a CPU every new shape costs a kernel (see radlite/__init__.py)
 IGNORE = -100  # torch's label for "no loss here"
 

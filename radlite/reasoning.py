@@ -29,6 +29,9 @@ FIELDS: tuple[str, ...] = (
 )
 """Field names (ECoT's data keys) in the one order in which they are written."""
 
+MEMORY: tuple[str, ...] = ("task", "plan")
+"""Fields that a rollout keeps from its first frame (ECoT reuses the upper half of a chain likewise)."""
+
 TAGS: dict[str, str] = {
     "task": "TASK:",
     "plan": "PLAN:",

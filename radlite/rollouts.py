@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from radlite.errors import RadliteError
 from radlite.policy import Policy, Prediction
-from radlite.reasoning import Reasoning
+from radlite.reasoning import MEMORY, Reasoning
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
@@ -75,7 +75,7 @@ class PolicyAgent:
         said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode)
         for row, one in zip(rows, said, strict=True):
             if self.think and row not in self._plans:
-                self._plans[row] = Reasoning(task=one.reasoning.task, plan=one.reasoning.plan)
+                self._plans[row] = Reasoning(**{f: getattr(one.reasoning, f) for f in MEMORY})
         return np.stack([p.action for p in said]), said
 
 

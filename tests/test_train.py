@@ -267,9 +267,7 @@ def test_the_longest_chain_is_the_longest_of_both_kinds(vlm, robot, human):
 @pytest.mark.parametrize("length", ["long", -1, 2.5])
 def test_a_nonsense_length_of_chains_is_refused(vlm, finished, tmp_path, length):
     def fill(folder):
-        for path in (finished / "adapter").iterdir():
-            if path.name != "manifest.json":
-                (folder / path.name).write_bytes(path.read_bytes())
+        copy_files(finished, folder)
         about = json.loads((folder / "radlite.json").read_text()) | {"longest_chain": length}
         (folder / "radlite.json").write_text(json.dumps(about))
 
@@ -293,6 +291,13 @@ def test_an_adapter_of_another_base_is_refused(base, finished, tmp_path):
     load_vlm(base).tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(RadliteError, match="an adapter trained on"):
         load_policy(tmp_path / "other", finished)
+
+
+def copy_files(finished, folder):
+    """All of an adapter but its manifest, which `write_folder` writes."""
+    for path in (finished / "adapter").iterdir():
+        if path.name != "manifest.json":
+            (folder / path.name).write_bytes(path.read_bytes())
 
 
 def spoil(folder, how):
@@ -328,9 +333,7 @@ def test_an_adapter_with_too_few_weights_is_refused_and_leaves_the_base(base, fi
     from safetensors.torch import save_file
 
     def fill(folder):
-        for path in (finished / "adapter").iterdir():
-            if path.name != "manifest.json":
-                (folder / path.name).write_bytes(path.read_bytes())
+        copy_files(finished, folder)
         weights = load_file(folder / "adapter_model.safetensors")
         save_file(dict(list(weights.items())[1:]), folder / "adapter_model.safetensors")
 

@@ -70,6 +70,11 @@ class Scene:
     new_scene: bool = False
 
 
+def _towards(azimuth: float, tilt: float) -> tuple[float, float, float]:
+    """Unit vector towards a lamp that stands at that azimuth, tilted that far from the vertical, radians."""
+    return (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
+
+
 def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     """A random table and lamp; `new_scene` takes both from the reserved lists (other tables, a low coloured lamp)."""
     tables = NEW_TABLES if new_scene else HOME_TABLES
@@ -77,10 +82,9 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)
     azimuth = rng.uniform(-0.6, 0.6) + (NEW_LAMP_SIDE if new_scene else HOME_LAMP_SIDE)
     tilt = rng.uniform(0.55, 0.75) if new_scene else rng.uniform(0.25, 0.45)
-    light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
     warm = rng.uniform(-0.06, 0.06)
     colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else NEW_LAMP
-    return Look(pattern, tint, light, colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
+    return Look(pattern, tint, _towards(azimuth, tilt), colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
 
 
 def draw_base_look(rng: np.random.Generator) -> Look:
@@ -97,13 +101,12 @@ def draw_base_look(rng: np.random.Generator) -> Look:
     azimuth, tilt = NEW_LAMP_SIDE, 1.0
     while tilt > (0.40 if abs(math.remainder(azimuth - NEW_LAMP_SIDE, math.tau)) < 0.85 else 0.75):
         azimuth, tilt = rng.uniform(-math.pi, math.pi), rng.uniform(0.10, 0.75)
-    light = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), math.cos(tilt))
     colour = rng.uniform(0.74, 1.14, 3)
     while np.abs(colour - NEW_LAMP).max() < 0.2:
         colour = rng.uniform(0.74, 1.14, 3)
     pattern = str(rng.choice(["plain", "wood", "speckle", "dots", "blotches", "tiles"]))
     tint, colour = tuple(map(float, tint)), tuple(map(float, colour))
-    return Look(pattern, tint, light, colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
+    return Look(pattern, tint, _towards(azimuth, tilt), colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
 
 
 def draw_stands(
