@@ -31,8 +31,8 @@ lint: $(VENV)/.installed-dev
 
 # How data_samples/ was made. Episodes are lossless webp, small enough to ship.
 samples: $(VENV)/.installed
-	$(BIN)/radlite collect --embodiment robot --episodes 20 --seed 7 --image-format webp --overwrite --out data_samples/robot
-	$(BIN)/radlite collect --embodiment human --episodes 21 --seed 8 --image-format webp --overwrite --out data_samples/human
+	$(BIN)/radlite collect --embodiment robot --episodes 17 --seed 7 --image-format webp --overwrite --out data_samples/robot
+	$(BIN)/radlite collect --embodiment human --episodes 18 --seed 8 --image-format webp --overwrite --out data_samples/human
 
 clean:
 	rm -rf "$(VENV)" build dist radlite.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from radlite.errors import RadliteError
@@ -70,8 +71,6 @@ def _demo(commands) -> None:
 
 
 def _run_demo(args) -> int:
-    from dataclasses import replace
-
     from radlite.demo import SMOKE, DemoConfig, demo
 
     sizes = SMOKE if args.smoke else DemoConfig()
@@ -136,39 +135,46 @@ def _train(commands) -> None:
     p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
     p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
     p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
-    p.add_argument("--ratio", type=float, default=0.5, help="human samples per robot sample")
+    p.add_argument("--ratio", type=float, help="human samples per robot sample; default what the demo takes")
     p.add_argument(
         "--out",
         type=Path,
         required=True,
         help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there",
     )
-    p.add_argument("--steps", type=_whole(1), default=330)
-    p.add_argument("--robot-per-batch", type=_whole(1), default=28)
-    p.add_argument("--rate", type=float, help="peak learning rate; default that of TrainConfig")
-    p.add_argument("--lora-rank", type=_whole(0), help="0 trains every weight; default that of TrainConfig")
-    p.add_argument("--action-weight", type=float, default=3.0)
-    p.add_argument("--reasoning-dropout", type=float, default=0.0)
-    p.add_argument("--field-dropout", type=float, default=0.0)
+    p.add_argument("--steps", type=_whole(1), help="default, as for all that follow: what the demo takes")
+    p.add_argument("--robot-per-batch", type=_whole(1))
+    p.add_argument("--blind-per-batch", type=_whole(0), help="robot samples without their picture")
+    p.add_argument("--rate", type=float, help="peak learning rate")
+    p.add_argument("--lora-rank", type=_whole(0), help="0 trains every weight")
+    p.add_argument("--action-weight", type=float)
+    p.add_argument("--path-weight", type=float, help="of GRIPPER POSITION's tokens")
+    p.add_argument("--reasoning-dropout", type=float)
+    p.add_argument("--field-dropout", type=float)
     p.add_argument("--seed", type=_whole(0), default=0)
 
 
 def _run_train(args) -> int:
-    from radlite.collate import CollateConfig
+    from radlite.demo import DemoConfig, demo_training
     from radlite.episodes import EpisodeDataset
     from radlite.mixture import Mixture
-    from radlite.train import TrainConfig, train
+    from radlite.train import train
     from radlite.vlm import load_vlm
 
+    def given(*names: str) -> dict:
+        return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+    sizes = replace(DemoConfig(), **given("steps", "robot_per_batch", "blind_per_batch", "ratio"))
     robot = EpisodeDataset(args.robot).cache()
     human = EpisodeDataset(args.human).cache() if args.human else None
-    mixture = Mixture(robot, human, args.robot_per_batch, args.ratio, args.seed)
-    loss = CollateConfig(args.action_weight, args.reasoning_dropout, args.field_dropout)
-    chosen = {"rate": args.rate, "lora_rank": args.lora_rank}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    config = TrainConfig(steps=args.steps, seed=args.seed, collate=loss, **chosen)
+    mixture = Mixture(robot, human, sizes.robot_per_batch, sizes.ratio, args.seed, sizes.blind_per_batch)
+    config = demo_training(sizes.steps)
+    loss = replace(config.collate, **given("action_weight", "path_weight", "reasoning_dropout", "field_dropout"))
+    chosen = given("rate", "lora_rank")
+    chosen |= {"lora_alpha": max(1, args.lora_rank)} if args.lora_rank is not None else {}
+    config = replace(config, seed=args.seed, collate=loss, **chosen)
     result = train(load_vlm(args.model, device=None), mixture, args.out, config)
-    print(f"{result.steps} of {args.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
+    print(f"{result.steps} of {config.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
     return 130 if result.interrupted else 0
 
 
@@ -186,6 +192,7 @@ def _evaluate(commands) -> None:
     )
     p.add_argument("--trials", type=_whole(1), default=60)
     p.add_argument("--decode", choices=("expectation", "mode"), default="expectation")
+    p.add_argument("--greedy", action="store_true", help="write the most likely chain instead of drawing one")
     p.add_argument("--no-reasoning", action="store_true", help="act without writing a chain")
     p.add_argument("--seed", type=_whole(0), default=0)
     p.add_argument("--workers", type=_whole(1), help="processes; default up to four on a CPU, else one")
@@ -204,7 +211,7 @@ def _run_evaluate(args) -> None:
     todo = [t for axis, count in zip(axes, counts, strict=True) for t in trials(axis, count, args.seed)]
     policy = load_policy(args.model, args.adapter)
     workers = args.workers or suited_workers(policy.vlm.device.type, len(todo))
-    agent = PolicyAgent(policy, args.decode, think=not args.no_reasoning)
+    agent = PolicyAgent(policy, args.decode, draw=not args.greedy, think=not args.no_reasoning)
     text = json.dumps(evaluate(agent, todo, workers=workers), indent=1)
     print(text)
     if args.out:

@@ -23,6 +23,7 @@ from radlite.vlm import VLM
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
 LENGTHS = 16  # sequences are padded to multiples of this: on a CPU every new shape costs a kernel (see radlite/__init__.py)
+BLIND_FIELDS = ("move_reason", "move")  # what a row without a picture has of its chain
 IGNORE = -100  # torch's label for "no loss here"
 
 
@@ -32,6 +33,8 @@ class CollateConfig:
 
     Attributes:
         action_weight: weight of the action's tokens (reasoning has 1); without it some 90 reasoning tokens drown seven.
+        path_weight: weight of GRIPPER POSITION's tokens. Where the gripper will be is known to nobody, and its loss, more than
+            half of the chain's, is mostly noise for all the rest.
         reasoning_dropout: share of robot samples that go without any reasoning (prompt, then action).
         field_dropout: probability with which each single field is left out.
         path_noise: share of robot samples that read a made-up path in GRIPPER POSITION (its labels stay true). The true
@@ -45,6 +48,7 @@ class CollateConfig:
     """
 
     action_weight: float = 3.0
+    path_weight: float = 1.0
     reasoning_dropout: float = 0.0
     field_dropout: float = 0.0
     path_noise: float = 0.0
@@ -58,10 +62,9 @@ class CollateConfig:
                 raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
         if self.plan_frames is not None and self.plan_frames < 1:
             raise RadliteError("plan_frames of at least 1, or None", repr(self.plan_frames), "a rollout writes its plan once")
-        if not 0 <= self.action_weight < float("inf"):
-            raise RadliteError(
-                "action_weight of at least 0", repr(self.action_weight), "1 weighs every token alike"
-            )
+        for name in ("action_weight", "path_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise RadliteError(f"{name} of at least 0", repr(getattr(self, name)), "1 weighs every token alike")
         if set(self.fields) - set(FIELDS):
             raise RadliteError(f"fields out of {', '.join(FIELDS)}", repr(self.fields), "correct the name")
 
@@ -80,11 +83,11 @@ class Batch:
     labels: Tensor
     weights: Tensor
     roles: Tensor
-    pixel_values: Tensor
+    pixel_values: Tensor | None
 
     def to(self, device: str | torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch(**{name: value if value is None else value.to(device) for name, value in vars(self).items()})
 
 
 @dataclass
@@ -202,6 +205,29 @@ def collate(
         raise RadliteError("at least one sample", "none", "check the mixture's sizes")
     rng = np.random.default_rng(key)
     rows = [encode_sample(s, vlm, stats, config, rng) for s in samples]
+    return _batch(rows, vlm, config, vlm.pixel_values(np.stack([s.image for s in samples])))
+
+
+def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, config: CollateConfig = CollateConfig()) -> Batch:
+    """Robot samples without picture and upper chain: instruction, MOVE REASONING, MOVE, then the action, which alone is paid.
+
+    Which action follows a motion that is told can be read off the words. Such a row has a seventh of the tokens, so that a
+    policy sees many more of them, and every distance often enough, at the cost of a few whole samples.
+    """
+    rows = []
+    for sample in samples:
+        row, chain = _Row([], [], [], []), sample.reasoning or Reasoning()
+        row.add([vlm.bos_id, *vlm.encode(vlm.prompt_text(sample.instruction))], "prompt", False)
+        for name, text in field_texts(chain.without(*(f for f in FIELDS if f not in BLIND_FIELDS))):
+            row.add(vlm.encode(text), name, False)
+        row.add(vlm.encode(f" {ACTION_TAG}"), "action", False)
+        row.add(vlm.action_ids[torch.from_numpy(_bins(sample, stats))].tolist(), "action", True)
+        rows.append(row)
+    return _batch(rows, vlm, config, None)
+
+
+def _batch(rows: list[_Row], vlm: VLM, config: CollateConfig, pixel_values: Tensor | None) -> Batch:
+    """Rows as right-padded tensors."""
     width = -(-max(len(r.ids) for r in rows) // LENGTHS) * LENGTHS
 
     def padded(values: list[list], fill: float, dtype: torch.dtype) -> Tensor:
@@ -211,14 +237,16 @@ def collate(
     seen = padded([r.seen for r in rows], vlm.pad_id, torch.long)
     paid = padded([r.paid for r in rows], False, torch.bool)
     roles = padded([r.roles for r in rows], ROLES.index("pad"), torch.long)
-    weights = torch.where(roles == ROLES.index("action"), config.action_weight, 1.0) * paid
+    weights = paid.float()
+    for role, weight in (("action", config.action_weight), ("gripper", config.path_weight)):
+        weights[roles == ROLES.index(role)] *= weight
     return Batch(
         input_ids=seen,
         attention_mask=padded([[1] * len(r.ids) for r in rows], 0, torch.long),
         labels=torch.where(paid & (weights > 0), ids, IGNORE),
         weights=weights,
         roles=roles,
-        pixel_values=vlm.pixel_values(np.stack([s.image for s in samples])),
+        pixel_values=pixel_values,
     )
 
 

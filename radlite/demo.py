@@ -52,10 +52,11 @@ class DemoConfig:
     """Sizes of the demo.
 
     Attributes:
-        robot_episodes, human_episodes: demonstrations; the human ones are spread evenly over the paper's three axes.
+        robot_episodes, human_episodes: demonstrations; the human ones are spread over the paper's three axes.
         steps: optimiser steps of every arm.
         robot_per_batch: robot samples a step, the same for both arms.
         ratio: human samples per robot sample in the RAD arm.
+        blind_per_batch: robot samples a step that are read without their picture, the same for both arms.
         human_only_trials: trials on tasks seen only in human hands, a third for each axis.
         robot_trials: trials on the robot's own tasks.
         control_trials: trials of each control.
@@ -69,6 +70,7 @@ class DemoConfig:
     steps: int = 360
     robot_per_batch: int = 20
     ratio: float = 0.5
+    blind_per_batch: int = 16
     human_only_trials: int = 105
     robot_trials: int = 40
     control_trials: int = 30
@@ -77,7 +79,7 @@ class DemoConfig:
     matched: bool = False
 
 
-SMOKE = DemoConfig(8, 9, 3, 4, 1.0, 3, 2, 3, matched=False)
+SMOKE = DemoConfig(8, 9, 3, 4, 1.0, 2, 3, 2, 3, matched=False)
 """The same path in seconds, for tests: its figures mean nothing."""
 
 
@@ -162,7 +164,7 @@ class _Demo:
 
     def _refuse_another(self) -> None:
         """A folder belongs to one demo: what took minutes to train is not overwritten by another seed, size or base."""
-        names = ("robot_episodes", "human_episodes", "steps", "robot_per_batch", "ratio", "base")
+        names = ("robot_episodes", "human_episodes", "steps", "robot_per_batch", "ratio", "blind_per_batch", "base")
         key, path = self._key(*names) | {"base_sha": self._base_sha()}, self.out / "stages" / "demo.json"
         if path.exists():
             stored = read_json(path, "a demo's folder")
@@ -182,7 +184,7 @@ class _Demo:
         return {k: v for k, v in asdict(self.config).items() if k in (*names, "seed")}
 
     def _train_key(self, data: dict) -> dict:
-        return self._key("steps", "robot_per_batch", "ratio", "base") | {
+        return self._key("steps", "robot_per_batch", "ratio", "blind_per_batch", "base") | {
             "data": data["result"],
             "base_sha": self._base_sha(),
         }
@@ -212,7 +214,7 @@ class _Demo:
         robot = EpisodeDataset(self.out / "datasets" / "robot").cache()
         human = EpisodeDataset(self.out / "datasets" / "human").cache() if arm == "rad" else None
         per_batch = round(c.robot_per_batch * (1 + c.ratio)) if arm == "ecot_matched" else c.robot_per_batch
-        mixture = Mixture(robot, human, per_batch, c.ratio, c.seed)
+        mixture = Mixture(robot, human, per_batch, c.ratio, c.seed, c.blind_per_batch)
         result = train(load_vlm(c.base), mixture, self.out / arm, demo_training(c.steps), self.progress)
         if result.interrupted:
             raise KeyboardInterrupt
@@ -338,7 +340,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained, in the demo and in the shipped adapters."""
-    return TrainConfig(steps=steps, collate=CollateConfig(path_noise=1.0, plan_frames=12))
+    return TrainConfig(steps=steps, collate=CollateConfig(path_weight=0.3, path_noise=1.0, plan_frames=12))
 
 
 def versions() -> dict[str, str]:

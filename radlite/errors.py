@@ -18,3 +18,7 @@ class RadliteError(Exception):
     def __init__(self, expected: str, found: str, fix: str) -> None:
         self.expected, self.found, self.fix = expected, found, fix
         super().__init__(f"expected {expected}; found {found}; {fix}")
+
+    def __reduce__(self) -> tuple:
+        """An error that crosses from a worker process arrives whole."""
+        return RadliteError, (self.expected, self.found, self.fix)

@@ -71,9 +71,8 @@ def _marks(sample: Sample, said: Prediction) -> dict[str, float]:
     }
     boxes = {b.name: b.xyxy for b in guess.bboxes or ()}
     if truth.bboxes:
-        marks["bboxes_iou"] = float(
-            np.mean([iou(b.xyxy, boxes[b.name]) if b.name in boxes else 0.0 for b in truth.bboxes])
-        )
+        asked = [b for b in truth.bboxes if b.name in sample.instruction] or truth.bboxes
+        marks["bboxes_iou"] = float(np.mean([iou(b.xyxy, boxes[b.name]) if b.name in boxes else 0.0 for b in asked]))
     if truth.gripper:
         away = np.subtract(truth.gripper[0], guess.gripper[0]) if guess.gripper else (FRAME_SIZE, FRAME_SIZE)
         marks["gripper_px"] = float(np.hypot(*away))

@@ -15,7 +15,7 @@ import numpy as np
 from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
 
-ROBOT, HUMAN = 0, 1  # numbers of the two streams in the seed
+ROBOT, HUMAN, BLIND = 0, 1, 2  # numbers of the streams in the seed
 
 
 @lru_cache(maxsize=8)
@@ -46,6 +46,8 @@ class Mixture:
         robot_per_batch: robot samples in every batch.
         ratio: human samples per robot sample; a fraction is met on average, exactly over time.
         seed: of the order.
+        blind_per_batch: robot samples on top that are read without their picture, see `collate.collate_blind`; the same for
+            every arm.
 
     Raises:
         RadliteError: the robot side has no actions, the human side has, or a count makes no sense.
@@ -56,6 +58,7 @@ class Mixture:
     robot_per_batch: int = 32
     ratio: float = 1.0
     seed: int = 0
+    blind_per_batch: int = 0
 
     def __post_init__(self) -> None:
         if self.robot.embodiment != "robot":
@@ -64,10 +67,11 @@ class Mixture:
         if self.human is not None and self.human.embodiment != "human":
             raise RadliteError("an action-free human dataset as `human`", f"embodiment {self.human.embodiment!r}",
                                "pass robot data as `robot`")
-        if self.robot_per_batch < 1 or not (math.isfinite(self.ratio) and self.ratio >= 0) or self.seed < 0:
-            raise RadliteError("robot_per_batch >= 1, a finite ratio >= 0 and a seed >= 0",
-                               f"robot_per_batch={self.robot_per_batch}, ratio={self.ratio}, seed={self.seed}",
-                               "choose for example 32, 1.0 and 0")
+        counts = min(self.robot_per_batch - 1, self.blind_per_batch, self.seed)
+        if counts < 0 or not (math.isfinite(self.ratio) and self.ratio >= 0):
+            found = ", ".join(f"{n}={getattr(self, n)}" for n in ("robot_per_batch", "ratio", "seed", "blind_per_batch"))
+            raise RadliteError("robot_per_batch >= 1, a finite ratio >= 0, a seed and blind_per_batch >= 0", found,
+                               "choose for example 32, 1.0, 0 and 0")
 
     def humans_before(self, step: int) -> int:
         """Human samples drawn in all batches before `step`."""
@@ -86,3 +90,9 @@ class Mixture:
         """The samples of batch `step`, robot first."""
         robot, human = self.indices(step)
         return [self.robot.frame(int(i)) for i in robot] + [self.human.frame(int(i)) for i in human]
+
+    def blind(self, step: int) -> list[Sample]:
+        """The robot samples of batch `step` that go without a picture."""
+        count = self.blind_per_batch
+        rows = draw(self.seed, BLIND, step * count, count, self.robot.num_frames) if count else ()
+        return [self.robot.frame(int(i)) for i in rows]

@@ -22,6 +22,7 @@ from radlite.scales import Medians
 from radlite.vlm import VLM, load_vlm
 
 MAX_REASONING = 400  # tokens of a chain before ACTION: is forced, whatever was taught
+KEPT = 0.2  # of the likeliest token's probability: what is less likely is never drawn
 UNKNOWN_LENGTH = 176  # tokens of the longest chain, where an adapter does not say
 
 
@@ -68,7 +69,8 @@ class Policy:
 
     def predict(self, images: np.ndarray | Sequence[np.ndarray], instructions: Sequence[str] | str,
                 reasoning: Reasoning | Sequence[Reasoning | None] | bool | None = None, stream: bool = False,
-                decode: str = "expectation") -> list[Prediction] | Iterator[list[Prediction]]:
+                decode: str = "expectation", seeds: Sequence[int | None] | None = None
+                ) -> list[Prediction] | Iterator[list[Prediction]]:
         """Reasons and acts on a batch of pictures.
 
         Args:
@@ -79,11 +81,18 @@ class Policy:
             stream: yield the growing predictions after every token instead of returning the last ones.
             decode: "expectation": the mean over action bins, and for a number of the chain that is one token the median
                 over its scale; "mode": the most likely token everywhere.
+            seeds: one a picture, of a chain that is drawn: each token among those that are at least `KEPT` times as likely
+                as the likeliest. The same seed draws the same, whatever else is in the batch; None draws nothing.
 
         Raises:
             RadliteError: wrong shapes or counts, or a policy without action statistics.
         """
-        states = self._generate(*_checked(images, instructions, reasoning, decode, self), stream)
+        images, instructions, chains, decode = _checked(images, instructions, reasoning, decode, self)
+        seeds = [None] * len(images) if seeds is None else list(seeds)
+        fine = all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds)
+        if len(seeds) != len(images) or not fine:
+            raise RadliteError(f"{len(images)} seeds >= 0 or None, one a picture", f"{seeds[:8]}", "give one for each picture")
+        states = self._generate(images, instructions, chains, decode, seeds, stream)
         if stream:
             return states
         *_, last = states
@@ -91,9 +100,9 @@ class Policy:
 
     @torch.inference_mode()
     def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
-                  stream: bool) -> Iterator[list[Prediction]]:
+                  seeds: list[int | None], stream: bool) -> Iterator[list[Prediction]]:
         vlm, room = self.vlm, min(MAX_REASONING, self.longest_chain * 5 // 4)
-        writer = _Writer(vlm, self.stats, chains, mode, room)
+        writer = _Writer(vlm, self.stats, chains, mode, room, seeds)
         prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
         width = max(map(len, prompts))
         pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
@@ -143,12 +152,14 @@ def _checked(images, instructions, reasoning, mode, policy: Policy):
 class _Writer:
     """Chooses tokens for every row: reasoning first, then the tag, then seven action tokens."""
 
-    def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str, room: int) -> None:
+    def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str, room: int,
+                 seeds: Sequence[int | None]) -> None:
         self.vlm, self.stats, self.chains, self.mode, self.room = vlm, stats, chains, mode, room
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
         self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
         self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
+        self.draws = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
         rows = len(chains)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
@@ -170,14 +181,25 @@ class _Writer:
             for row, chain in enumerate(self.chains):
                 self._only_tags(free[row], chain)
         free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
-        greedy = free_log.argmax(-1)
-        greedy = (greedy if self.medians is None else self.medians(greedy, free)).tolist()
+        greedy = self._words(free, free_log).tolist()
         probs = action_log.exp().cpu().numpy() if any(map(self._acting, self.active)) else [None] * len(greedy)
         chosen = [
             self._choose_row(row, *said) for row, *said in zip(self.active, greedy, free_log, action_log, probs, strict=True)
         ]
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
         return torch.tensor(chosen, device=logits.device)
+
+    def _words(self, free: Tensor, log: Tensor) -> Tensor:
+        """What every active row would say next if it goes on with its chain, (n,) ids."""
+        said = log.argmax(-1)
+        said = said if self.medians is None else self.medians(said, free)
+        drawn = [k for k, row in enumerate(self.active) if self.draws[row]]
+        if drawn:
+            probs = log[drawn].exp()
+            below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
+            at = torch.tensor([[self.draws[self.active[k]].random() * (1 - 1e-6)] for k in drawn], device=log.device)
+            said[drawn] = (below <= at * below[:, -1:]).sum(-1)
+        return said
 
     def leave_finished(self) -> list[int]:
         """Positions of the rows to go on with, once a quarter of them is finished; else nothing."""

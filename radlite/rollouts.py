@@ -56,23 +56,32 @@ class PolicyAgent:
     Attributes:
         policy: what predicts.
         decode: "expectation" or "mode".
+        draw: draws the chain after the first frame's (whose plan is kept) instead of taking what is most likely. It gets out of
+            a picture that is misread: while nothing moves the picture stays the same, and so does what is most likely.
         instruct: gives the instruction of a trial; by default the trial's own.
         think: False acts without any reasoning.
     """
 
     policy: Policy
     decode: str = "expectation"
+    draw: bool = True
     instruct: Callable[[Trial], str] = own_instruction
     think: bool = True
     _instructions: list[str] = field(default_factory=list)
     _plans: dict[int, Reasoning] = field(default_factory=dict)
+    _seeds: list[int] = field(default_factory=list)
+    _frames: list[int] = field(default_factory=list)
 
     def begin(self, trials: Sequence[Trial]) -> None:
         self._instructions, self._plans = [self.instruct(t) for t in trials], {}
+        self._frames, self._seeds = [0] * len(trials), [t.seed * 1_000 for t in trials]
 
     def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[Prediction | None]]:
         chains = [self._plans.get(r) for r in rows] if self.think else False
-        said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode)
+        seeds = [self._seeds[r] + self._frames[r] if self.draw and self._frames[r] else None for r in rows]
+        for r in rows:
+            self._frames[r] += 1
+        said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode, seeds=seeds)
         for row, one in zip(rows, said, strict=True):
             if self.think and row not in self._plans:
                 self._plans[row] = Reasoning(**{f: getattr(one.reasoning, f) for f in MEMORY})

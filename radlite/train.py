@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from radlite.actions import ActionStats
 from radlite.adapter import attach_lora, trainable_state, write_adapter
 from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
-from radlite.collate import Batch, CollateConfig, Loss, collate, longest_chain, rad_loss
+from radlite.collate import Batch, CollateConfig, Loss, collate, collate_blind, longest_chain, rad_loss
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
@@ -108,9 +108,12 @@ class Objective(nn.Module):
         self.model = vlm.model
         self._vlm = (vlm,)  # in a tuple: not a submodule
 
-    def forward(self, batch: Batch, detail: bool) -> tuple[Tensor, dict]:
+    def forward(self, batch: Batch, detail: bool, blind: Batch | None = None) -> tuple[Tensor, dict]:
         loss: Loss = rad_loss(self._vlm[0], batch, detail)
-        return loss.total, loss.fields
+        if blind is None:
+            return loss.total, loss.fields
+        more = rad_loss(self._vlm[0], blind, detail)
+        return loss.total + more.total, loss.fields | {"blind_action": more.fields["action"]} if detail else {}
 
 
 def rate_at(step: int, config: TrainConfig) -> float:
@@ -171,7 +174,7 @@ def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     return json.loads(json.dumps({
         "base": vlm.name, "base_sha256": vlm.sha256, "config": settings,
         "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
-        "mixture": {"robot_per_batch": mixture.robot_per_batch, "ratio": mixture.ratio, "seed": mixture.seed},
+        "mixture": {name: getattr(mixture, name) for name in ("robot_per_batch", "ratio", "seed", "blind_per_batch")},
     }))  # fmt: skip
 
 
@@ -208,7 +211,8 @@ class _Run:
         with polite_stop() as stop, bar:
             while step < last and not stop.is_set():
                 samples = self.mixture.batch(step)
-                loss, fields = self.step(step, samples, detail=(step + 1) % self.config.log_every == 0)
+                blind = self.mixture.blind(step)
+                loss, fields = self.step(step, samples, blind, detail=(step + 1) % self.config.log_every == 0)
                 step += 1
                 bar.update()
                 log.add(step, loss, fields, rate_at(step - 1, self.config), len(samples))
@@ -221,18 +225,18 @@ class _Run:
         self.vlm.model.eval()
         return TrainResult(self.out / "adapter", step, time.monotonic() - began, interrupted)
 
-    def step(self, step: int, samples: list[Sample], detail: bool) -> tuple[float, dict]:
+    def step(self, step: int, samples: list[Sample], blind: list[Sample], detail: bool) -> tuple[float, dict]:
         """One optimiser step; nothing is changed when the loss is not finite."""
-        mine = samples[self.accelerator.process_index :: self.accelerator.num_processes]
-        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(
-            self.vlm.device
-        )
+        share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        mine, unseen = samples[share], blind[share]
+        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(self.vlm.device)
+        words = collate_blind(unseen, self.vlm, self.stats, self.config.collate).to(self.vlm.device) if unseen else None
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self.config)
         with torch.autocast(
             self.vlm.device.type, torch.bfloat16, _precision(self.config, self.vlm) == "bf16"
         ):
-            loss, fields = self.objective(batch, detail)
+            loss, fields = self.objective(batch, detail, words)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
         if not (torch.isfinite(loss) and torch.isfinite(torch.as_tensor(norm))):

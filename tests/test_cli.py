@@ -62,7 +62,7 @@ def test_collect(tmp_path, capsys):
 
 def train_argv(base, clips, out):
     return ["train", "--robot", str(clips["robot"]), "--human", str(clips["human"]), "--model", str(base), "--out", str(out),
-            "--steps", "2", "--robot-per-batch", "2", "--ratio", "0.5", "--lora-rank", "4"]  # fmt: skip
+            "--steps", "2", "--robot-per-batch", "2", "--ratio", "0.5", "--blind-per-batch", "3", "--lora-rank", "4"]  # fmt: skip
 
 
 def test_train_and_again(base, clips, tmp_path, capsys):
@@ -70,7 +70,7 @@ def test_train_and_again(base, clips, tmp_path, capsys):
     assert main(argv) == 0
     assert said(capsys).out.startswith("2 of 2 steps") and load_policy(base, tmp_path / "run").stats
     about = json.loads((tmp_path / "run" / "adapter" / "radlite.json").read_text())
-    assert about["train"]["mixture"] == {"robot_per_batch": 2, "ratio": 0.5, "seed": 0}
+    assert about["train"]["mixture"] == {"robot_per_batch": 2, "ratio": 0.5, "seed": 0, "blind_per_batch": 3}
     assert main(argv) == 0
     assert main([*argv, "--rate", "0.1"]) == 2
     assert "another config" in said(capsys).err
@@ -180,7 +180,7 @@ def test_module_and_script_are_the_same():
 @pytest.fixture(scope="module")
 def ran(base, tmp_path_factory):
     """`radlite demo --smoke`, smaller still: (its folder, the sizes)."""
-    out, size = tmp_path_factory.mktemp("demo") / "run", DemoConfig(2, 3, 2, 2, 1.0, 3, 1, 3, base=str(base), matched=True)
+    out, size = tmp_path_factory.mktemp("demo") / "run", DemoConfig(2, 3, 2, 2, 1.0, 1, 3, 1, 3, base=str(base), matched=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(acting, "MAX_REASONING", 2)
         patch.setattr(demo_module, "SMOKE", size)

@@ -15,6 +15,7 @@ from radlite.collate import (
     ROLES,
     CollateConfig,
     collate,
+    collate_blind,
     encode_sample,
     explain_batch,
     field_texts,
@@ -54,7 +55,8 @@ def samples(draw):
 
 
 CONFIGS = st.builds(
-    CollateConfig, action_weight=st.sampled_from([0.0, 1.0, 4.0]), reasoning_dropout=st.sampled_from([0.0, 0.5, 1.0]),
+    CollateConfig, action_weight=st.sampled_from([0.0, 1.0, 4.0]), path_weight=st.sampled_from([0.0, 0.3, 1.0]),
+    reasoning_dropout=st.sampled_from([0.0, 0.5, 1.0]),
     field_dropout=st.sampled_from([0.0, 0.3]), mask_prompt=st.booleans(),
 )  # fmt: skip
 KEYS = st.tuples(st.integers(0, 99), st.integers(0, 99))
@@ -70,9 +72,11 @@ def test_labels_are_the_tokens_and_stand_only_where_they_may(vlm, some, config, 
         assert not labelled[batch.roles == ROLE[role]].any()
     assert not labelled[:, 0].any()  # nothing comes before the first token
     assert labelled.equal(batch.weights > 0)
-    for role in (*FIELDS, "eos"):
+    for role in ({*FIELDS, "eos"} - {"gripper"}):
         assert (batch.weights[batch.roles == ROLE[role]] == 1).all()
     assert (batch.weights[batch.roles == ROLE["action"]] == config.action_weight).all()
+    path = batch.weights[batch.roles == ROLE["gripper"]]
+    assert torch.allclose(path, torch.full_like(path, config.path_weight))
 
 
 @given(samples(), CONFIGS, KEYS)
@@ -191,7 +195,8 @@ def test_bad_samples_are_refused(vlm, some, stats, found):
 
 @pytest.mark.parametrize(
     "change",
-    [{"action_weight": -1.0}, {"action_weight": float("nan")}, {"reasoning_dropout": 1.5}, {"field_dropout": -0.1},
+    [{"action_weight": -1.0}, {"action_weight": float("nan")}, {"path_weight": -0.1}, {"path_weight": float("inf")},
+     {"reasoning_dropout": 1.5}, {"field_dropout": -0.1},
      {"fields": ("moves",)}],
 )  # fmt: skip
 def test_bad_configurations_are_refused(change):
@@ -320,3 +325,19 @@ def test_task_and_plan_are_taught_in_the_first_frames_and_read_in_all(vlm, step,
 def test_a_plan_that_is_never_taught_is_refused():
     with pytest.raises(RadliteError, match="plan_frames"):
         CollateConfig(plan_frames=0)
+
+
+def test_a_blind_row_tells_the_motion_and_pays_for_the_action_alone(vlm):
+    some = [sample(FULL, np.zeros(7)), sample(FULL.without("move"), np.full(7, 0.01)), sample(None, np.zeros(7))]
+    batch = collate_blind(some, vlm, BRIDGE_STATS, CollateConfig(action_weight=2.0))
+    assert batch.pixel_values is None and not (batch.input_ids == vlm.image_token_id).any()
+    for row, one in enumerate(some):
+        paid = batch.labels[row] != IGNORE
+        assert paid.sum() == 7 and (batch.weights[row, paid] == 2.0).all() and not batch.weights[row, ~paid].any()
+        whole = collate([one], vlm, BRIDGE_STATS)
+        assert batch.labels[row, paid].equal(whole.input_ids[whole.roles == ROLE["action"]][-7:])
+        text = vlm.decode(batch.input_ids[row][batch.attention_mask[row].bool()].tolist()[1:-7])
+        said = [f" {text}" for f, text in field_texts(one.reasoning or Reasoning()) if f in ("move_reason", "move")]
+        assert text.endswith(" ACTION:") and "TASK:" not in text and all(words.strip() in text for words in said)
+    loss = rad_loss(vlm, batch)
+    assert torch.isfinite(loss.total) and set(loss.fields) == {"action"}

@@ -109,6 +109,19 @@ def test_an_error_in_a_process_is_told(two, monkeypatch):
         rollout(RandomAgent(3), two, max_steps=(), progress=False, workers=2)
 
 
+class Refuser(StillAgent):
+    """Ends as a policy does that is given a bad chain."""
+
+    def act(self, rows, images):
+        raise RadliteError("a chain", "none", "give one")
+
+
+def test_an_error_that_teaches_arrives_whole_from_a_process(two):
+    with pytest.raises(RadliteError, match="expected a chain; found none; give one") as caught:
+        rollout(Refuser(), two, progress=False, workers=2)
+    assert caught.value.fix == "give one"
+
+
 def test_no_trials_is_told():
     with pytest.raises(RadliteError, match="at least one trial"):
         rollout(StillAgent(), [], progress=False)
@@ -119,10 +132,11 @@ class Speaker:
     """Stands for a policy: remembers what it was asked."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.seeds = [], []
 
-    def predict(self, images, instructions, reasoning=None, decode="expectation"):
+    def predict(self, images, instructions, reasoning=None, decode="expectation", seeds=None):
         self.asked.append((list(instructions), reasoning, decode))
+        self.seeds.append(seeds)
         plans = [f"1. plan {len(self.asked)}"] * len(images)
         return [
             Prediction(Reasoning(task="t.", plan=p, move="stop"), np.zeros(7, np.float32), "", [], np.zeros(0))
@@ -136,6 +150,16 @@ def test_the_first_plan_is_kept_and_given_back(two):
     (first, none, how), (_, second, _), (_, third, _) = speaker.asked
     assert first == [t.task.instruction for t in two] and none == [None, None] and how == "mode"
     assert second == third == [Reasoning(task="t.", plan="1. plan 1")] * 2  # and nothing of the moment
+
+
+def test_every_frame_but_the_first_is_drawn_anew_and_every_trial_by_itself(two):
+    speaker, alone, still = Speaker(), Speaker(), Speaker()
+    rollout(PolicyAgent(speaker), two, max_steps=3, progress=False)
+    rollout(PolicyAgent(alone), two[1:], max_steps=3, progress=False)
+    rollout(PolicyAgent(still, draw=False), two, max_steps=3, progress=False)
+    assert speaker.seeds[0] == [None, None] and len({s for row in speaker.seeds[1:] for s in row}) == 4
+    assert [row[1] for row in speaker.seeds] == [row[0] for row in alone.seeds]  # wherever and with whomever it runs
+    assert still.seeds == [[None, None]] * 3
 
 
 def test_an_agent_forgets_between_batches(two, monkeypatch):

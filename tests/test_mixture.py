@@ -1,6 +1,6 @@
 """The order of samples: a function of seed and step, fair to every sample, and deaf to the human side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -48,6 +48,14 @@ def test_every_epoch_shows_each_sample_once(size, seed, epoch, chunk, stream):
     assert sorted(np.concatenate(shown)) == list(range(size))
 
 
+@given(MIXTURES, STEPS, st.integers(0, 9))
+def test_blind_samples_are_the_robots_and_deaf_to_the_human_side(mixture, step, count):
+    more = replace(mixture, blind_per_batch=count)
+    assert more.batch(step) == mixture.batch(step) and mixture.blind(step) == []
+    assert more.blind(step) == replace(more, human=None).blind(step) and len(more.blind(step)) == count
+    assert {who for who, _ in more.blind(step)} <= {"robot"}
+
+
 def test_epochs_seeds_and_streams_are_shuffled_differently():
     first = draw(0, ROBOT, 0, 50, 50)
     others = [draw(0, ROBOT, 50, 50, 50), draw(1, ROBOT, 0, 50, 50), draw(0, HUMAN, 0, 50, 50)]
@@ -88,7 +96,8 @@ def test_swapped_datasets_are_refused(robot, human, found):
 
 @pytest.mark.parametrize(
     "change",
-    [{"robot_per_batch": 0}, {"ratio": -0.1}, {"ratio": float("nan")}, {"ratio": float("inf")}, {"seed": -1}],
+    [{"robot_per_batch": 0}, {"ratio": -0.1}, {"ratio": float("nan")}, {"ratio": float("inf")}, {"seed": -1},
+     {"blind_per_batch": -1}],
 )
 def test_numbers_without_sense_are_refused(change):
     with pytest.raises(RadliteError, match=f"{next(iter(change))}={next(iter(change.values()))}"):

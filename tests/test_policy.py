@@ -171,6 +171,32 @@ def test_expectation_and_mode_read_the_same_distribution(policy, untaught, shown
         assert sharp.tokens[-7:] == names
 
 
+# ------------------------------------------------------------------------------------------------- drawn chains
+def test_a_seed_draws_the_same_chain_alone_and_in_a_batch(untaught, shown, monkeypatch):
+    """An untaught base knows nothing, so that other seeds draw other chains; a row without a seed takes the likeliest."""
+    monkeypatch.setattr(acting, "MAX_REASONING", 12)
+    rows, seeds = [shown[0], shown[0], shown[1], shown[0]], [3, 4, 3, None]
+    ask = [s.image for s in rows], [s.instruction for s in rows]
+    said = untaught.predict(*ask, seeds=seeds)
+    assert len({one.text for one in said}) == 4
+    for sample, seed, one in zip(rows, seeds, said, strict=True):
+        same(untaught.predict([sample.image], sample.instruction, seeds=[seed])[0], one)
+    same(untaught.predict([shown[0].image], shown[0].instruction)[0], said[3])
+
+
+def test_a_draw_takes_only_what_is_likely(untaught, shown, monkeypatch):
+    monkeypatch.setattr(acting, "MAX_REASONING", 12)
+    ask = [shown[0].image] * 8, shown[0].instruction
+    monkeypatch.setattr(acting, "KEPT", 1.0)
+    sure = untaught.predict(*ask, decode="mode")[0]
+    assert all(one.text == sure.text for one in untaught.predict(*ask, decode="mode", seeds=range(8)))
+    monkeypatch.setattr(acting, "KEPT", 0.5)
+    drawn = untaught.predict(*ask, decode="mode", seeds=range(8))
+    first = max(one.logprobs[0] for one in drawn)
+    assert len({one.tokens[0] for one in drawn}) > 1
+    assert all(one.logprobs[0] >= max(first, sure.logprobs[0]) + np.log(0.5) - 1e-4 for one in drawn)
+
+
 # ------------------------------------------------------------------------------------------------ given chains
 def test_a_given_beginning_is_kept_and_gone_on_from(policy, shown, said):
     starts = [one.reasoning.before("move") for one in said]
@@ -231,7 +257,7 @@ def test_a_chain_that_never_ends_is_ended(untaught, shown, monkeypatch):
 def test_whatever_weights_say_there_is_an_action(vlm, policy, shown, seed):
     """Hidden states at random: the text is rubbish, the action is one."""
     generator = torch.Generator().manual_seed(seed)
-    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220)
+    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220, [None, None, seed])
     rows = vlm.base.get_output_embeddings().weight.shape[0]
     for _ in range(400):
         writer.choose(torch.randn(len(writer.active), rows, generator=generator) * 4)
@@ -282,6 +308,9 @@ IMAGE = np.zeros((96, 96, 3), np.uint8)
         ([IMAGE], "lift", {"reasoning": Reasoning(bboxes=(Box("can", (0, 0, 300, 9)),))}, "300"),
         ([IMAGE], "lift", {"reasoning": Reasoning(plan="1. ACTION: now")}, "ACTION:"),
         ([IMAGE], "lift", {"decode": "median"}, "median"),
+        ([IMAGE], "lift", {"seeds": [0, 1]}, r"\[0, 1\]"),
+        ([IMAGE], "lift", {"seeds": [-1]}, "-1"),
+        ([IMAGE], "lift", {"seeds": [0.5]}, "0.5"),
     ],
 )
 def test_bad_input_is_told(policy, images, instructions, more, found):

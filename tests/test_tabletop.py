@@ -16,7 +16,7 @@ from radlite.reasoning import Reasoning
 from radlite.tabletop import world as world_module
 from radlite.tabletop.camera import project, render
 from radlite.tabletop.collect import collect, disturb, record
-from radlite.tabletop.embodiment import HAND_GRASP_OFFSET
+from radlite.tabletop.embodiment import HAND_GRASP_OFFSET, hand_start
 from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, trials
 from radlite.tabletop.judge import PICK_STEPS, Judge
 from radlite.tabletop.narrate import FRAME_SIZE, box_of
@@ -553,6 +553,26 @@ def test_gripper_path_is_the_way_that_was_gone():
             assert np.abs(np.subtract(at, wanted)).max() <= 1.01, embodiment
 
 
+def test_a_hand_comes_in_from_the_near_right_border():
+    for trial in (draw_trial(k) for k in range(20)):
+        x, y, z = hand_start(trial.scene.start)
+        assert (LIMITS[0] < (x, y, z)).all() and ((x, y, z) < LIMITS[1]).all() and z == trial.scene.start[2]
+        right, below = project(np.array([x, y, z]))
+        assert right > 0.8 * FRAME_SIZE and below > 0.5 * FRAME_SIZE
+    first = record(draw_trial(5, None, "pick"), "human", 5, TINY).reasoning[0]
+    assert first.gripper[0][0] > 0.8 * FRAME_SIZE
+
+
+def test_a_chain_names_what_the_task_needs_and_over_a_clip_everything_else():
+    for (_, family), (trial, episode) in _episodes().items():
+        task, scene = trial.task, trial.scene
+        needed = [task.thing, *([task.place] if family == "put" else [])]
+        named = [[b.name for b in chain.bboxes] for chain in episode.reasoning]
+        assert all(n[:-1] == needed and n[-1] not in needed for n in named)
+        others = {s.name for s in (*scene.things, *scene.places)} - set(needed)
+        assert {n[-1] for n in named} == others
+
+
 def test_families_pass_through_their_phases():
     for (_, family), (_, episode) in _episodes().items():
         subtasks = [c.subtask for c in episode.reasoning]
@@ -568,6 +588,7 @@ def test_collected_dataset_is_the_same_for_any_number_of_workers(tmp_path):
         shas.append(EpisodeDataset(tmp_path / str(workers)))
     one, two = shas
     assert one.sha256 == two.sha256 and one.num_episodes == 9 and one.embodiment == "human"
+    assert [e.meta["axis"] for e in (one[i] for i in range(9))].count("new_object") >= 4  # the axes in turn, this one twice
     assert {e.meta["axis"] for e in (one[i] for i in range(9))} == set(AXES)
 
 

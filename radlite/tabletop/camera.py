@@ -103,9 +103,9 @@ def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
     elif look.pattern == "speckle":
         value = 0.05 * np.sin(410 * x + look.phase) * np.sin(390 * y - look.phase)
     elif look.pattern == "checker":
-        value = 0.16 * np.sign(np.sin(78 * x + look.phase) * np.sin(78 * y))
+        value = 0.06 * np.sign(np.sin(78 * x + look.phase) * np.sin(78 * y))
     elif look.pattern == "stripes":
-        value = 0.16 * np.sign(np.sin(70 * (x + y) + look.phase))
+        value = 0.06 * np.sign(np.sin(70 * (x + y) + look.phase))
     elif look.pattern == "dots":
         value = 0.18 * (np.sin(95 * x + look.phase) + np.sin(95 * y) > 1.2) - 0.04
     elif look.pattern == "tiles":  # dark joints between large tiles

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm.auto import tqdm
 
 from radlite.episodes import DatasetInfo, Episode, write_dataset
 from radlite.errors import RadliteError
+from radlite.tabletop.embodiment import hand_start
 from radlite.tabletop.env import POLICY_SIZE, TabletopEnv, Trial, draw_trial
 from radlite.tabletop.narrate import reason, with_paths
 from radlite.tabletop.tasks import AXES
@@ -24,11 +26,14 @@ SHOVE_CHANCE, SHOVE = 0.08, (0.05, 0.05, 0.03)  # per step; metres along each ax
 NUDGE_CHANCE, NUDGE = 0.02, 0.25  # of the thing while nobody holds it; m/s
 TAIL = 0  # frames that are kept after the first one with nothing left to do
 LONGEST = 60
+HUMAN_AXES = ("compositional", "new_object", "new_scene", "new_object")  # a thing with a new name takes most to learn
 
 
 def record(trial: Trial, embodiment: str, seed: int, size: int = POLICY_SIZE) -> Episode | None:
     """One demonstration; None when the disturbed expert failed."""
     rng = np.random.default_rng([seed, 11])
+    if embodiment == "human":
+        trial = replace(trial, scene=replace(trial.scene, start=hand_start(trial.scene.start)))
     env = TabletopEnv(embodiment, size, LONGEST)
     observation, _ = env.reset(options={"trial": trial})
     frames, chains, actions, states, points, rest = [], [], [], [], [], 0
@@ -135,7 +140,7 @@ def collect(
         embodiment: "robot" (with actions) or "human" (without).
         count: episodes.
         axes: which tasks, in turn: None is the robot's own, else one of the paper's axes. By default the robot gets its
-            own tasks and the human the three axes that no robot demonstration has.
+            own tasks and the human the three axes that no robot demonstration has, new objects twice as often.
         seed: of tasks, scenes and disturbances.
         size: pixels a side.
         workers: processes.
@@ -148,7 +153,7 @@ def collect(
     """
     if embodiment not in ("robot", "human"):
         raise RadliteError("embodiment 'robot' or 'human'", repr(embodiment), "choose one of them")
-    axes = axes or ((None,) if embodiment == "robot" else AXES)
+    axes = axes or ((None,) if embodiment == "robot" else HUMAN_AXES)
     if set(axes) - {None, *AXES}:
         raise RadliteError(f"axes out of {AXES} or None", repr(axes), "choose one of them")
     source = episodes(count, embodiment, axes, seed, size, workers, progress)

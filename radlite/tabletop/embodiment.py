@@ -14,6 +14,7 @@ HAND_BASE = np.array([-0.42, -0.34, 0.26])  # elbow side of the human forearm
 WRIST = np.array([0.0, 0.0, 0.135])  # robot wrist above the grasp point
 PALM = np.array([-0.050, -0.048, 0.052])  # palm centre from the pinch point
 HAND_GRASP_OFFSET = np.array([0.0, -0.01, 0.01])  # people pinch higher and nearer than a gripper grasps
+HAND_ENTRY = np.array([-0.15, -0.19, 0.0])  # a hand comes in from the near right border of the picture
 _PINCH_AXIS = np.array([0.55, 0.83, 0.0])  # thumb to index, seen from above
 _DARK, _LIGHT = "0.16 0.17 0.19 1", "0.70 0.71 0.74 1"
 _MARK = "0.95 0.20 0.62 1"  # the jaws' carriages on top of the palm: how far they are open is seen from above
@@ -47,6 +48,12 @@ def robot_xml(start: tuple[float, float, float]) -> dict[str, str]:
 <actuator><position joint="jaw_left" kp="200" forcerange="-6 6" ctrlrange="-0.04 0.042"/>
 <position joint="jaw_right" kp="200" forcerange="-6 6" ctrlrange="-0.04 0.042"/></actuator>"""
     return {"bodies": bodies, "rest": rest}
+
+
+def hand_start(start: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Where a human clip begins, metres, given where a robot would begin in the same scene."""
+    x, y, z = HAND_ENTRY + 0.2 * np.array([start[0], start[1], 0.0])
+    return float(x), float(y), start[2]
 
 
 def hand_xml(start: tuple[float, float, float], seed: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from radlite.tabletop.camera import project
 from radlite.tabletop.expert import CLOSED, OPEN, Expert, Intent
 from radlite.tabletop.shape import hull
 from radlite.tabletop.things import PLACES
-from radlite.tabletop.world import World
+from radlite.tabletop.world import CONTROL_DT, World
 
 MOVE_THRESHOLD = 0.010  # metres in one step that earn a direction word; ECoT's 3 cm is for its 0.6 s window
 
@@ -80,6 +80,17 @@ def plan_text(expert: Expert) -> str:
     return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
 
 
+def bystander(expert: Expert) -> str:
+    """One thing that stands there beside what the task needs, another one at every step.
+
+    ECoT lists all that is visible, which costs tokens; one at a time tells, over a clip, where everything is, also what no
+    hand is near.
+    """
+    world, task = expert.world, expert.task
+    others = [s.name for s in (*world.scene.things, *world.scene.places) if s.name not in (task.thing, task.place)]
+    return others[round(world.data.time / CONTROL_DT) % len(others)]
+
+
 _SUBTASKS = {
     "rise": "rise",
     "reach": "move above the {x}",
@@ -98,7 +109,7 @@ _SUBTASKS = {
 def reason(expert: Expert, intent: Intent) -> Reasoning:
     """The whole chain but the gripper's path, which only the frames to come can tell (see `with_paths`)."""
     world, task = expert.world, expert.task
-    names = [task.thing] + ([task.place] if task.place else [])
+    names = [task.thing, *([task.place] if task.place else []), bystander(expert)]
     towards = f"to the {task.place or 'goal'}"
     action = expert.action(intent)
     turn = {"grasp": -1.0, "release": 1.0}.get(

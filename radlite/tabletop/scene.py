@@ -33,7 +33,8 @@ NEW_TABLES = (
     ("stripes", (0.40, 0.20, 0.24)),
     ("checker", (0.20, 0.36, 0.28)),
 )
-HOME_LAMP_SIDE, NEW_LAMP_SIDE = 0.25 * math.pi, 0.75 * math.pi  # azimuths in the middle of where lamps stand, radians
+HOME_LAMP_SIDE = 0.25 * math.pi  # azimuth in the middle of where lamps stand, radians
+DARK_SIDE = 0.75 * math.pi  # azimuth from which no low lamp ever shines: a shadow that falls this way is news to everybody
 NEW_LAMP = (1.12, 0.95, 0.72)  # colour of the new-scene axis' lamps
 
 
@@ -76,12 +77,11 @@ def _towards(azimuth: float, tilt: float) -> tuple[float, float, float]:
 
 
 def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
-    """A random table and lamp; `new_scene` takes both from the reserved lists (other tables, a low coloured lamp)."""
+    """A random table and lamp; `new_scene` takes both from the reserved ones (other tables, orange light)."""
     tables = NEW_TABLES if new_scene else HOME_TABLES
     pattern, base = tables[rng.integers(len(tables))]
     tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)
-    azimuth = rng.uniform(-0.6, 0.6) + (NEW_LAMP_SIDE if new_scene else HOME_LAMP_SIDE)
-    tilt = rng.uniform(0.55, 0.75) if new_scene else rng.uniform(0.25, 0.45)
+    azimuth, tilt = rng.uniform(-0.6, 0.6) + HOME_LAMP_SIDE, rng.uniform(0.25, 0.45)
     warm = rng.uniform(-0.06, 0.06)
     colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else NEW_LAMP
     return Look(pattern, tint, _towards(azimuth, tilt), colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
@@ -90,16 +90,16 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
 def draw_base_look(rng: np.random.Generator) -> Look:
     """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and directions.
 
-    Like a general vision-language model the base has seen many tables; it has not seen those. A shadow tells how high the
-    gripper is, so lamps stand on all sides, high and low, but for the sector and the colour of the reserved ones.
+    Like a general vision-language model the base has seen many tables and much light; it has not seen those. A shadow tells
+    how high the gripper is, so lamps stand on all sides, high and low, but for low ones on the dark side.
     """
     if rng.random() < 0.3:
         return draw_look(rng)
     tint = rng.uniform(0.12, 0.95, 3)
     while min(np.abs(tint - reserved).max() for _, reserved in NEW_TABLES) < 0.12:
         tint = rng.uniform(0.12, 0.95, 3)
-    azimuth, tilt = NEW_LAMP_SIDE, 1.0
-    while tilt > (0.40 if abs(math.remainder(azimuth - NEW_LAMP_SIDE, math.tau)) < 0.85 else 0.75):
+    azimuth, tilt = DARK_SIDE, 1.0
+    while tilt > (0.40 if abs(math.remainder(azimuth - DARK_SIDE, math.tau)) < 0.85 else 0.75):
         azimuth, tilt = rng.uniform(-math.pi, math.pi), rng.uniform(0.10, 0.75)
     colour = rng.uniform(0.74, 1.14, 3)
     while np.abs(colour - NEW_LAMP).max() < 0.2:

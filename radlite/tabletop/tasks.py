@@ -112,7 +112,7 @@ def draw_task_scene(rng: np.random.Generator, task: Task, axis: str | None = Non
     of the thing is free; None when fifty draws found no such scene.
     """
     new_scene = axis == "new_scene"
-    others = BASE_THINGS + NEW_THINGS if axis == "new_object" else BASE_THINGS
+    others = NEW_THINGS if axis == "new_object" else BASE_THINGS  # beside one of the robot's own, see draw_scene
     for _ in range(50):
         places = [task.place] if task.place else []
         if rng.random() < (0.5 if places else 0.7):
