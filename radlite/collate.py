@@ -158,7 +158,7 @@ def encode_sample(
                 "fit them with ActionStats.fit(robot.actions())",
             )
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", True)
-        row.add(vlm.action_ids[torch.from_numpy(_bins(sample, stats))].tolist(), "action", True)
+        row.add(_action_ids(sample, vlm, stats), "action", True)
         row.add([vlm.eos_id], "eos", True)
     return row
 
@@ -173,9 +173,10 @@ def _make_up_path(row: _Row, chain: Reasoning, vlm: VLM, rng: np.random.Generato
         row.seen[-places:] = seen
 
 
-def _bins(sample: Sample, stats: ActionStats) -> np.ndarray:
+def _action_ids(sample: Sample, vlm: VLM, stats: ActionStats) -> list[int]:
+    """The seven action tokens of a robot sample."""
     try:
-        return encode(sample.action, stats)
+        return vlm.action_ids[torch.from_numpy(encode(sample.action, stats))].tolist()
     except RadliteError as error:
         raise RadliteError(
             error.expected, f"{error.found} in episode {sample.episode}, step {sample.step}", error.fix
@@ -216,12 +217,13 @@ def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, confi
     """
     rows = []
     for sample in samples:
-        row, chain = _Row([], [], [], []), sample.reasoning or Reasoning()
+        row = _Row([], [], [], [])
         row.add([vlm.bos_id, *vlm.encode(vlm.prompt_text(sample.instruction))], "prompt", False)
-        for name, text in field_texts(chain.without(*(f for f in FIELDS if f not in BLIND_FIELDS))):
-            row.add(vlm.encode(text), name, False)
+        for name, text in field_texts(sample.reasoning or Reasoning()):
+            if name in BLIND_FIELDS:
+                row.add(vlm.encode(text), name, False)
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", False)
-        row.add(vlm.action_ids[torch.from_numpy(_bins(sample, stats))].tolist(), "action", True)
+        row.add(_action_ids(sample, vlm, stats), "action", True)
         rows.append(row)
     return _batch(rows, vlm, config, None)
 

@@ -88,7 +88,7 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
 
 
 def draw_base_look(rng: np.random.Generator) -> Look:
-    """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and directions.
+    """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and colours of light.
 
     Like a general vision-language model the base has seen many tables and much light; it has not seen those. A shadow tells
     how high the gripper is, so lamps stand on all sides, high and low, but for low ones on the dark side.
