@@ -339,7 +339,7 @@ def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def demo_training(steps: int) -> TrainConfig:
-    """How both arms are trained, in the demo and in the shipped adapters."""
+    """How both arms are trained in the demo, and what `radlite train` takes by default."""
     return TrainConfig(steps=steps, collate=CollateConfig(path_weight=0.3, path_noise=1.0, plan_frames=12))
 
 
