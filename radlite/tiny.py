@@ -38,9 +38,9 @@ IMAGE_TOKENS = (IMAGE_SIZE // PATCH // SHUFFLE) ** 2
 STD = 0.04  # of ordinary weights: 0.55 / sqrt(WIDTH), the ratio that GPT-2's 0.02 has at 768
 CHANNELS = {  # which channels of the 192 start with features of which quantity
     "x": (0, 32), "y": (32, 64),
-    "lateral": (64, 80), "depth": (80, 96), "height": (96, 112), "action": (112, 128),
+    "lateral": (64, 88), "depth": (88, 112), "height": (112, 136), "action": (136, 160),
 }  # fmt: skip
-KIND = (128, WIDTH)  # a random vector per kind of number: one direction of the output says "an x comes now"
+KIND = (160, WIDTH)  # a random vector per kind of number: one direction of the output says "an x comes now"
 
 
 # -------------------------------------------------------------------------------------------------- tokenizer
@@ -167,15 +167,18 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:
 def wave_features(v: Tensor, channels: int, extent: float = 0.0) -> Tensor:
     """Features of values in [-1, 1], averaged over a window of width `extent`: (N,) -> (N, channels).
 
-    [v, v^2, sin(pi f v)..., cos(pi f v)...] with f geometric from 0.5 to 64 (32 channels) or to 32 (16
-    channels). Over a window a wave shrinks by sinc(f * extent / 2): a patch must not claim to know more
-    than its width.
+    [v, v^2, a sin(pi f v)..., a cos(pi f v)...] with f geometric from 0.5: up to 64 and a = 1 for a place (32 channels); up to
+    16 and a falling with f for a length or an action, whose likeness then falls with the distance of two values. (Waves of
+    0.5, 1, 2, 4... 32 made 20 cm left nearly as like 20 cm right as 21 cm left: on a grid of 1/40 those from 4 on all return
+    every 20 cm.) Over a window a wave shrinks by sinc(f * extent / 2): a patch must not claim to know more than its width.
     """
     count = (channels - 2) // 2
-    top = 64.0 if channels >= 32 else 32.0
+    top, fall = (64.0, 0.0) if channels >= 32 else (16.0, 0.1)
     f = 0.5 * (top / 0.5) ** (torch.arange(count) / (count - 1))  # (F,)
+    a = f**-fall
+    a = a * (count / (a**2).sum()) ** 0.5
     phase = math.pi * v[:, None] * f  # (N, F)
-    shrink = torch.sinc(f * extent / 2)
+    shrink = torch.sinc(f * extent / 2) * a
     return torch.cat([v[:, None], v[:, None] ** 2, phase.sin() * shrink, phase.cos() * shrink], dim=1)
 
 
@@ -190,6 +193,23 @@ def embedding_rows(tokenizer: PreTrainedTokenizerFast, rows: Tensor, generator: 
         row[lo:hi] += wave_features(torch.tensor([value]), hi - lo)[0] * feature_scale(hi - lo)
         row[KIND[0] : KIND[1]] += 0.5 * norm * kinds[kind] / kinds[kind].norm()
         rows[tokenizer.convert_tokens_to_ids(token)] = row
+    return rows
+
+
+def renewed_rows(tokenizer: PreTrainedTokenizerFast, rows: Tensor) -> Tensor:
+    """Rows (V, D) of a trained base in which lengths and actions get their features anew, around the mean of their kind.
+
+    For a base that learnt with other features: what all lengths of a kind have in common is kept.
+    """
+    rows, kinds = rows.clone(), {}
+    for token, (block, kind, value) in number_tokens().items():
+        if block not in ("x", "y"):
+            kinds.setdefault((block, kind), []).append((tokenizer.convert_tokens_to_ids(token), value))
+    for (block, _), members in kinds.items():
+        (lo, hi), (ids, values) = CHANNELS[block], zip(*members, strict=True)
+        ids = list(ids)
+        rows[ids] = rows[ids].mean(0)
+        rows[ids, lo:hi] += wave_features(torch.tensor(values), hi - lo) * feature_scale(hi - lo)
     return rows
 
 

@@ -183,6 +183,31 @@ def test_neighbouring_numbers_have_neighbouring_rows(model, tokenizer):
     assert 0.7 < norms.min() / ordinary and norms.max() / ordinary < 1.5
 
 
+def test_lengths_far_apart_are_unlike_also_mirrored_ones():
+    values = torch.arange(-40, 41) / 40
+    rows = nn.functional.normalize(tiny.wave_features(values, 24), dim=1)
+    alike, apart = rows @ rows.T, (values[:, None] - values).abs() * 40
+    near, far = alike[(apart > 0.5) & (apart < 1.5)], alike[apart > 9.5]
+    assert near.min() > 0.8 and far.max() < 0.4  # 1 cm apart against 10 cm and more
+    mirrored = (rows * rows.flip(0)).sum(1)  # n cm left and n cm right
+    assert mirrored[values.abs() * 40 > 2.5].max() < 0.6
+
+
+def test_renewed_rows_keep_places_words_and_what_a_kind_has_in_common(model, tokenizer):
+    rows = model.lm_head.weight.detach()
+    trained = rows + torch.randn(rows.shape, generator=torch.Generator().manual_seed(3)) * 0.02
+    renewed = tiny.renewed_rows(tokenizer, trained)
+    numbers = tiny.number_tokens()
+    lengths = tokenizer.convert_tokens_to_ids([t for t, (block, *_) in numbers.items() if block not in "xy"])
+    same = torch.ones(len(rows), dtype=torch.bool)
+    same[lengths] = False
+    assert torch.equal(renewed[same], trained[same]) and (renewed[lengths] != trained[lengths]).any(1).all()
+    left = tokenizer.convert_tokens_to_ids([f" {n} cm left" for n in tiny.CM_VALUES])
+    behind = slice(tiny.KIND[0], None)
+    assert torch.allclose(renewed[left][:, behind], trained[left][:, behind].mean(0).expand(41, -1), atol=1e-6)
+    assert tiny.renewed_rows(tokenizer, renewed)[left].isfinite().all()
+
+
 def test_image_tokens_name_their_place_in_the_words_of_the_coordinates(vlm, tokenizer, frames):
     features = vlm.image_features(vlm.pixel_values(frames)).detach()  # (B, N, D)
     cells = round(features.shape[1] ** 0.5)

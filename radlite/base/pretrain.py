@@ -26,7 +26,7 @@ from radlite.base.data import CLASSES, make_pictures
 from radlite.base.facts import words
 from radlite.errors import RadliteError
 from radlite.tabletop.things import BASE_THINGS
-from radlite.tiny import CHANNELS, IMAGE_TOKENS, STD, build_model, build_tokenizer
+from radlite.tiny import CHANNELS, IMAGE_TOKENS, STD, build_model, build_tokenizer, renewed_rows
 from radlite.vlm import load_vlm
 
 CONTENT = CHANNELS["y"][1]  # channels behind those of places
@@ -37,7 +37,7 @@ class PretrainConfig:
     """Sizes of the run. How the shipped weights were made is told in `radlite/weights/README.md`.
 
     `start` names a base (or its folder) to go on from; then `dense_steps` is best 0. `drill_batch` rows of `drills` lines
-    of text without a picture come on top of every batch of pictures.
+    of text without a picture come on top of every batch of pictures. `renew` gives lengths and actions of `start` new rows.
     """
 
     pictures: int = 48_000
@@ -52,6 +52,7 @@ class PretrainConfig:
     dense_weight: float = 0.5
     seed: int = 0
     start: str = ""
+    renew: bool = False
 
 
 class PatchNames(nn.Module):
@@ -195,6 +196,10 @@ def _started(config: PretrainConfig, tokenizer) -> nn.Module:
     vlm = load_vlm(config.start)
     if vlm.tokenizer.get_vocab() != tokenizer.get_vocab():
         raise RadliteError("a base with today's vocabulary", f"another one in {config.start}", "pre-train from the beginning")
+    if config.renew:
+        table = vlm.model.get_input_embeddings().weight
+        with torch.no_grad():
+            table.copy_(renewed_rows(tokenizer, table))
     return vlm.model
 
 
@@ -253,7 +258,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/base"))
     for name, default in PretrainConfig().__dict__.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+        kind = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
+        parser.add_argument(f"--{name.replace('_', '-')}", **kind)
     args = vars(parser.parse_args())
     out = args.pop("out")
     pretrain(out, PretrainConfig(**args))
