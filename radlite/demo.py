@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 import radlite
 from radlite.checkpoint import MANIFEST, read_json
+from radlite.clips import ARMS, clip_files, keep_clip, side_by_side_clips
 from radlite.collate import CollateConfig
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
@@ -35,16 +34,13 @@ from radlite.rollouts import (
     rollout,
     suited_workers,
 )  # fmt: skip
-from radlite.show import draw_prediction, side_by_side, write_mp4, write_report
+from radlite.show import write_mp4, write_report
 from radlite.stages import Stages
 from radlite.tabletop.collect import collect
 from radlite.tabletop.env import Trial, trials
 from radlite.tabletop.tasks import AXES
 from radlite.train import TrainConfig, read_log, train
 from radlite.vlm import best_device, load_vlm
-
-ARMS = ("ecot", "rad")
-TITLES = {"ecot": "ECoT: robot demonstrations only", "rad": "RAD: the same, plus human clips without actions"}
 
 
 @dataclass(frozen=True)
@@ -149,10 +145,7 @@ class _Demo:
         self.say("3/4 acting: robot tasks, human-only tasks, controls")
         acting = {}
         for arm in arms:
-            made = [
-                self.out / "clips" / f"{arm}_{n}.{kind}" for n in range(len(AXES)) for kind in ("npz", "json")
-            ]
-            made = made if arm in ARMS else []
+            made = [f for n in range(len(AXES)) for f in clip_files(self.out, arm, n)] if arm in ARMS else []
             acting[arm] = self.stages.run(
                 f"act_{arm}", self._act_key(arm), lambda arm=arm: self._act(arm), made
             )
@@ -231,7 +224,7 @@ class _Demo:
         )  # the first of each axis, whatever comes out
         outcomes = self._rollout(agent, human_only, f"{arm}: human-only tasks", shown)
         for number, index in enumerate(shown):
-            self._keep(arm, number, outcomes[index])
+            keep_clip(self.out, arm, number, outcomes[index])
         return {
             "robot_tasks": summarise(own),
             "human_only_tasks": summarise(outcomes),
@@ -268,25 +261,7 @@ class _Demo:
         }
         return {name: summarise(self._rollout(agent, human_only, name)) for name, agent in agents.items()}
 
-    # -- pictures ------------------------------------------------------------------------------------------------------
-    def _keep(self, arm: str, number: int, outcome: Outcome) -> None:
-        """One rollout as drawn frames on disk, so that both arms can be shown side by side later."""
-        frames = [
-            draw_prediction(f, t.reasoning, t.action, size=384)
-            for f, t in zip(outcome.frames, outcome.thoughts, strict=False)
-        ]
-        last = draw_prediction(outcome.frames[-1], outcome.thoughts[-1].reasoning, None, size=384)
-        about = {
-            "instruction": outcome.trial.task.instruction,
-            "axis": outcome.trial.axis,
-            "success": outcome.success,
-        }
-        folder = self.out / "clips"
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(folder / f"{arm}_{number}.npz", frames=np.stack([*frames, last, last]))
-            (folder / f"{arm}_{number}.json").write_text(json.dumps(about))
-
+    # -- what came out -----------------------------------------------------------------------------------------------
     def _results(self, data: dict, training: dict, acting: dict, controls: dict) -> dict:
         arms = {arm: acting[arm]["result"] for arm in ARMS}
         others = dict(controls["result"])
@@ -318,24 +293,9 @@ def report(out: str | Path) -> Path:
     """
     out = Path(out)
     results = read_json(out / "results.json", "a finished demo")
-    clips = _clips(out)
+    clips = side_by_side_clips(out, len(AXES))
     write_mp4(out / "rollout.mp4", [frame for _, frames in clips for frame in frames], 5.0)
     return write_report(out, results, {arm: read_log(out / arm / "log.jsonl") for arm in ARMS}, clips)
-
-
-def _clips(out: Path) -> list[tuple[str, np.ndarray]]:
-    """Both arms side by side in the first scene of every axis."""
-    clips = []
-    for number in range(len(AXES)):
-        about = [read_json(out / "clips" / f"{arm}_{number}.json", "a clip") for arm in ARMS]
-        frames = [np.load(out / "clips" / f"{arm}_{number}.npz")["frames"] for arm in ARMS]
-        titles = tuple(
-            f"{TITLES[a]} - {'done' if b['success'] else 'not done'}"
-            for a, b in zip(ARMS, about, strict=True)
-        )
-        title = f"{about[0]['instruction']} ({about[0]['axis'].replace('_', ' ')})"
-        clips.append((title, side_by_side(*frames, titles=titles)))
-    return clips
 
 
 def demo_training(steps: int) -> TrainConfig:

@@ -241,7 +241,8 @@ class _Run:
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
         if not (torch.isfinite(loss) and torch.isfinite(torch.as_tensor(norm))):
             self.optimizer.zero_grad()
-            who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in mine[:6])
+            told = [*mine[:6], *unseen[:6]]
+            who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in told)
             raise RadliteError(
                 "a finite loss",
                 f"loss {loss.item()}, gradient norm {float(norm)} at step {step} on {who}",

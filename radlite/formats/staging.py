@@ -76,8 +76,8 @@ def _check_target(target: Path, overwrite: bool, known: set[str]) -> None:
         fix = "choose another path, or pass overwrite=True to replace it"
         raise RadliteError(f"no folder at {target} yet", "one that is not empty", fix)
     if names - known:
-        fix = "choose another path: overwrite=True replaces datasets only"
-        raise RadliteError(f"only a dataset at {target}", f"also {min(names - known)!r}", fix)
+        fix = "choose another path: overwrite=True replaces only that"
+        raise RadliteError(f"only what radlite wrote at {target}", f"also {min(names - known)!r}", fix)
 
 
 def _make_parents(target: Path, made: list[Path]) -> None:
