@@ -96,10 +96,10 @@ class Wording:
         return self._padded([drills(words, count) for _ in range(size)], 0)
 
     def unsaid(self, views: list[View], size: int) -> Tensor:
-        """Which of `size` embedding rows stand for tokens that no sentence holds: actions, tags, words of plans; (size,) bool."""
+        """Which of `size` embedding rows stand for tokens never asked for: actions, tags, words of plans; (size,) bool."""
         mask, rng = torch.ones(size, dtype=torch.bool), Random(0)
-        for ids, _ in self.rows([facts(view, rng, 5) for view in views] + [drills(rng, 5) for _ in range(5_000)]):
-            mask[ids] = False
+        for ids, paid in self.rows([facts(view, rng, 5) for view in views] + [drills(rng, 5) for _ in range(5_000)]):
+            mask[[i for i, asked in zip(ids, paid, strict=True) if asked]] = False
         return mask
 
     def _padded(self, pieces: list[list[Piece]], image_tokens: int) -> dict[str, Tensor]:

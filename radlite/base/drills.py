@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from radlite.actions import primitive
-from radlite.base.facts import Piece
+from radlite.base.facts import Piece, chatter
 from radlite.tabletop.narrate import centimetres
 from radlite.tabletop.things import BASE_THINGS, PRACTICE_THINGS
 
@@ -36,10 +36,11 @@ def drill(rng: Random) -> list[Piece]:
         return [(f"{said}. The way to {goal} cm high is", False), (f" {way}.", True)]
     offset = (_length(rng, 34), _length(rng, 30), _length(rng, 22))
     seen = f"; the {rng.choice((name, 'goal'))} is {centimetres(offset, ('above', 'below'))}{rng.choice(('', ' it'))}."
-    way = [(said + seen + " The way is", False), (f" {centimetres(offset)}.", True)]
+    names = (name, "goal", "gripper")
+    way = [(said + seen, False), *chatter(rng, names), (" The way is", False), (f" {centimetres(offset)}.", True)]
     if rng.random() < 0.4:
         sideways, ahead, high = centimetres(offset).split(", ")
-        way += [(" It must go", False), (f" {ahead}, {sideways}, {high}.", True)]
+        way += [*chatter(rng, names), (" It must go", False), (f" {ahead}, {sideways}, {high}.", True)]
     if rng.random() < 0.6:  # in words, all lengths alike: 2 cm left and 25 cm left are both left
         words = primitive([*offset, 0, 0, 0, 0], threshold=0.015, max_norm=10.0)
         way += [(" It must", False), (f" {words}.", True)]

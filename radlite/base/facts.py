@@ -6,6 +6,7 @@ general vision-language model knows of a table; nothing here tells what to do ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -20,6 +21,7 @@ Piece = tuple[str, bool]
 
 KINDS = ("seen", "box", "name", "from", "way", "between", "held", "apart")
 SHARES = (40, 12, 6, 12, 8, 4, 12, 14)
+VERBS = ("reach", "grasp", "lift", "rise to", "lower onto", "move above", "carry", "hold", "let go of", "move to", "go to")
 
 
 def _minus(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
@@ -46,10 +48,22 @@ def _from_gripper(view: View, i: int) -> list[Piece]:
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))}.", True)]
 
 
-def _way(view: View, i: int) -> list[Piece]:
+def chatter(rng: Random, names: Sequence[str]) -> list[Piece]:
+    """A few words of no meaning for what comes behind them, or none.
+
+    A length is found again by what it is the length of: a model that counts tokens back loses it with the first word that
+    somebody puts between.
+    """
+    if rng.random() < 0.3:
+        return []
+    said = (f" {rng.choice(VERBS)} the {rng.choice(names)}." for _ in range(rng.choice((1, 1, 2, 3))))
+    return [("".join(said), False)]
+
+
+def _way(view: View, i: int, rng: Random) -> list[Piece]:
     """An offset and the way that closes it: the same lengths, 'below' becomes 'down'."""
     offset = _minus(view.grasps[i], view.point)
-    return [*_from_gripper(view, i), (f" The way is {centimetres(offset)}.", True)]
+    return [*_from_gripper(view, i), *chatter(rng, (*view.names, "goal")), (f" The way is {centimetres(offset)}.", True)]
 
 
 def _held_foot(view: View) -> tuple[float, ...]:
@@ -63,9 +77,9 @@ def _from_held(view: View, i: int) -> list[Piece]:
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
 
 
-def _seen(view: View, i: int) -> list[Piece]:
+def _seen(view: View, i: int, rng: Random) -> list[Piece]:
     """A thing's box, the gripper and the offset between the two in one sentence, in the order in which one looks."""
-    return [*_box(view, i), (gripper_sentence(view, ";"), True), *_way(view, i)]
+    return [*_box(view, i), (gripper_sentence(view, ";"), True), *_way(view, i, rng)]
 
 
 def _over(view: View, rng: Random) -> list[Piece]:
@@ -81,7 +95,8 @@ def _over(view: View, rng: Random) -> list[Piece]:
         start, name = [(f" to [{x}, {y}].", False)], "goal"
     offset = _minus(goal, foot)
     said = f" the {name} is {centimetres(offset, ('above', 'below'))} it."
-    return [*start, (gripper_sentence(view, ";"), True), (said, True), (f" The way is {centimetres(offset)}.", True)]
+    way = (f" The way is {centimetres(offset)}.", True)
+    return [*start, (gripper_sentence(view, ";"), True), (said, True), *chatter(rng, (*view.names, "goal")), way]
 
 
 def _between(view: View, i: int, j: int) -> list[Piece]:
@@ -126,8 +141,10 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
         return _apart(view, i, rng.choice(list(DIRECTIONS)))
     if kind == "between":
         return _between(view, i, (i + j) % n)
-    makers = {"seen": _seen, "box": _box, "held": _box, "name": _name, "from": _from_gripper, "way": _way}
+    makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper}
     told = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
+    if kind in ("seen", "way"):
+        return told + (_seen if kind == "seen" else _way)(view, i, rng)
     return told + makers[kind](view, i)
 
 

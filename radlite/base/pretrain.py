@@ -89,7 +89,7 @@ def text_loss(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Next-token loss at paid positions given image tokens (B, P, D); returns loss, logits (N, V) and labels (N,).
 
-    Tokens of the mask `unsaid` (V,), which no sentence holds, stay out of the softmax and so keep the rows they were born
+    Tokens of the mask `unsaid` (V,), which no sentence asks for, stay out of the softmax and so keep the rows they were born
     with. Pushed down at every step they would all become one and the same vector, and whoever fine-tunes the base
     could not tell one action or one tag from another.
     """
