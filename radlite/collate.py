@@ -23,7 +23,8 @@ from radlite.vlm import VLM
 ROLES: tuple[str, ...] = ("pad", "image", "prompt", *FIELDS, "action", "eos")
 """What a token is; `Batch.roles` holds indices into this tuple."""
 LENGTHS = 16  # sequences are padded to multiples of this: on a CPU every new shape costs a kernel (see radlite/__init__.py)
-BLIND_FIELDS = ("move_reason", "move")  # what a row without a picture has of its chain
+# what a blind row has of its chain, and whether it is paid
+BLIND_FIELDS = {"subtask_reason": False, "subtask": True, "move_reason": True, "move": True}
 IGNORE = -100  # torch's label for "no loss here"
 
 
@@ -210,10 +211,10 @@ def collate(
 
 
 def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, config: CollateConfig = CollateConfig()) -> Batch:
-    """Robot samples without picture and upper chain: instruction, MOVE REASONING, MOVE, then the action, which alone is paid.
+    """Robot samples without their picture: instruction and SUBTASK REASONING are read, what follows from them is paid.
 
-    Which action follows a motion that is told can be read off the words. Such a row has a seventh of the tokens, so that a
-    policy sees many more of them, and every distance often enough, at the cost of a few whole samples.
+    Where the gripper and the thing are only the picture tells; which subtask, way, motion and action follow can be read off the
+    words. Such a row has a third of the tokens, so that a policy sees more of them, and every distance often enough.
     """
     rows = []
     for sample in samples:
@@ -221,7 +222,7 @@ def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, confi
         row.add([vlm.bos_id, *vlm.encode(vlm.prompt_text(sample.instruction))], "prompt", False)
         for name, text in field_texts(sample.reasoning or Reasoning()):
             if name in BLIND_FIELDS:
-                row.add(vlm.encode(text), name, False)
+                row.add(vlm.encode(text), name, BLIND_FIELDS[name])
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", False)
         row.add(_action_ids(sample, vlm, stats), "action", True)
         rows.append(row)

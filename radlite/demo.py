@@ -63,10 +63,10 @@ class DemoConfig:
 
     robot_episodes: int = 400
     human_episodes: int = 420
-    steps: int = 360
-    robot_per_batch: int = 20
-    ratio: float = 0.5
-    blind_per_batch: int = 16
+    steps: int = 300
+    robot_per_batch: int = 12
+    ratio: float = 0.75
+    blind_per_batch: int = 24
     human_only_trials: int = 105
     robot_trials: int = 40
     control_trials: int = 30

@@ -57,8 +57,8 @@ class TrainConfig:
     steps: int = 400
     rate: float = 3e-3
     warmup: int = 20
-    lora_rank: int = 16
-    lora_alpha: int = 16
+    lora_rank: int = 32
+    lora_alpha: int = 32
     clip: float = 1.0
     seed: int = 0
     checkpoint_seconds: float = 120.0
@@ -113,7 +113,7 @@ class Objective(nn.Module):
         if blind is None:
             return loss.total, loss.fields
         more = rad_loss(self._vlm[0], blind, detail)
-        return loss.total + more.total, loss.fields | {"blind_action": more.fields["action"]} if detail else {}
+        return loss.total + more.total, loss.fields | {f"blind_{field}": row for field, row in more.fields.items()}
 
 
 def rate_at(step: int, config: TrainConfig) -> float:

@@ -327,17 +327,22 @@ def test_a_plan_that_is_never_taught_is_refused():
         CollateConfig(plan_frames=0)
 
 
-def test_a_blind_row_tells_the_motion_and_pays_for_the_action_alone(vlm):
+def test_a_blind_row_tells_what_is_seen_and_pays_for_what_follows(vlm):
     some = [sample(FULL, np.zeros(7)), sample(FULL.without("move"), np.full(7, 0.01)), sample(None, np.zeros(7))]
     batch = collate_blind(some, vlm, BRIDGE_STATS, CollateConfig(action_weight=2.0))
     assert batch.pixel_values is None and not (batch.input_ids == vlm.image_token_id).any()
+    follows = ("subtask", "move_reason", "move")
     for row, one in enumerate(some):
+        chain = one.reasoning or Reasoning()
         paid = batch.labels[row] != IGNORE
-        assert paid.sum() == 7 and (batch.weights[row, paid] == 2.0).all() and not batch.weights[row, ~paid].any()
+        acting = paid & (batch.roles[row] == ROLE["action"])
+        assert acting.sum() == 7 and (batch.weights[row, acting] == 2.0).all() and not batch.weights[row, ~paid].any()
         whole = collate([one], vlm, BRIDGE_STATS)
-        assert batch.labels[row, paid].equal(whole.input_ids[whole.roles == ROLE["action"]][-7:])
+        assert batch.labels[row, acting].equal(whole.input_ids[whole.roles == ROLE["action"]][-7:])
+        words = "".join(text for f, text in field_texts(chain) if f in follows)
+        assert vlm.decode(batch.labels[row, paid & ~acting].tolist()) == words
         text = vlm.decode(batch.input_ids[row][batch.attention_mask[row].bool()].tolist()[1:-7])
-        said = [f" {text}" for f, text in field_texts(one.reasoning or Reasoning()) if f in ("move_reason", "move")]
-        assert text.endswith(" ACTION:") and "TASK:" not in text and all(words.strip() in text for words in said)
+        seen = "".join(text for f, text in field_texts(chain) if f == "subtask_reason")
+        assert text.endswith(f"{seen}{words} ACTION:") and "PLAN:" not in text and "VISIBLE OBJECTS:" not in text
     loss = rad_loss(vlm, batch)
-    assert torch.isfinite(loss.total) and set(loss.fields) == {"action"}
+    assert torch.isfinite(loss.total) and set(loss.fields) == {*follows, "action"}
