@@ -105,7 +105,8 @@ KINDS = {
     "gripper": re.compile(rf" The gripper {NUMBERS} (holds the (?:[a-z ]+)|is (?:open|half open|closed)), ([0-9]+) cm high\."),
     "name": re.compile(rf" At {NUMBERS} is the ([a-z ]+)\."),
     "way": re.compile(r" The way is (.+)\."),
-    "apart": re.compile(rf" the ([a-z ]+) (left|right|forward|back) from {NUMBERS} to {NUMBERS}\."),
+    "asked": re.compile(r" move the ([a-z ]+) (left|right|forward|back)\."),
+    "apart": re.compile(rf" put it (left|right|forward|back) from {NUMBERS} to {NUMBERS}\."),
     "held": re.compile(r" the ([a-z ]+) is (.+) it\."),
     "to": re.compile(rf" to {NUMBERS}\."),
     "between": re.compile(r" the ([a-z ]+) from the ([a-z ]+) is (.+)\."),
@@ -156,20 +157,24 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
     elif kind == "way":
         assert np.array_equal(_offset(match[1]), _offset(before[-1][2]))
     elif kind == "apart":
-        start = np.array([*grasps[at[match[1]]][:2], 0.0])
-        axis, sign = SIGNS[match[2]]
+        assert match[1] == before[-1][2]
+        start = np.array([*grasps[at[before[-1][1]]][:2], 0.0])
+        axis, sign = SIGNS[match[1]]
         goal = start.copy()
         goal[axis] += 0.08 * sign
-        for told, place in ((match[3], start), (match[4], goal)):
+        for told, place in ((match[2], start), (match[3], goal)):
             assert np.abs(np.clip(project(place), 0, 254) - [int(v) for v in told.split(", ")]).max() <= 1.1
     elif kind == "held":
         foot = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
-        if match[1] == "goal":  # told as a pixel, two sentences ago
+        if match[1] == "goal":  # told as a pixel, some sentences ago
             goal = foot + _offset(match[2])
-            told = np.array([int(v) for v in before[-2][1].split(", ")])
+            last = next(m for m in reversed(before) if m.re is KINDS["to"])
+            told = np.array([int(v) for v in last[1].split(", ")])
             assert abs(goal[2]) <= 0.00511 and np.abs(np.clip(project(goal), 0, 254) - told).max() <= 5
         else:
             assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
+    elif kind == "asked":
+        assert match[1] in at
     elif kind == "to":
         x, y = map(int, match[1].split(", "))
         assert view.held and 0 <= x < 256 and 0 <= y < 256
@@ -210,7 +215,7 @@ def test_every_sentence_is_true():
         text, before = "".join(t for t, _ in _plain(facts(view, Random(i), 9))), []
         text = text.replace(" high; the ", " high. the ")  # two facts in one sentence
         sentences = _split(text)
-        assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 40
+        assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 60
         for kind, match in sentences:
             _check(view, kind, match, before)
             kinds.add(kind)

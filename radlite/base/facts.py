@@ -95,8 +95,10 @@ def _over(view: View, rng: Random) -> list[Piece]:
         start, name = [(f" to [{x}, {y}].", False)], "goal"
     offset = _minus(goal, foot)
     said = f" the {name} is {centimetres(offset, ('above', 'below'))} it."
-    way = (f" The way is {centimetres(offset)}.", True)
-    return [*start, (gripper_sentence(view, ";"), True), (said, True), *chatter(rng, (*view.names, "goal")), way]
+    names = (*view.names, "goal")
+    others = [piece for k in rng.sample(range(len(view.names)), rng.choice((0, 0, 1, 2))) for piece in _box(view, k)]
+    seen = [*start, *chatter(rng, names), *others, (gripper_sentence(view, ";"), True), (said, True)]
+    return [*seen, *chatter(rng, names), (f" The way is {centimetres(offset)}.", True)]
 
 
 def _between(view: View, i: int, j: int) -> list[Piece]:
@@ -104,11 +106,12 @@ def _between(view: View, i: int, j: int) -> list[Piece]:
     return [(f" the {view.names[i]} from the {view.names[j]}", False), (f" is {centimetres(offset)}.", True)]
 
 
-def _apart(view: View, i: int, direction: str) -> list[Piece]:
+def _apart(view: View, i: int, direction: str, rng: Random) -> list[Piece]:
     """Where a thing is over the table, and the pixel that is eight centimetres from there, as plans of a `move` name it."""
     start = np.array([*view.grasps[i][:2], 0.0])
     (x, y), (u, v) = pixel(start), pixel(start + MOVE_BY * np.array([*DIRECTIONS[direction], 0.0]))
-    return [(f" the {view.names[i]} {direction}", False), (f" from [{x}, {y}] to [{u}, {v}].", True)]
+    asked = [(f" move the {view.names[i]} {direction}.", False), *chatter(rng, (*view.names, "goal")), (" put it", False)]
+    return [*asked, (f" {direction} from [{x}, {y}] to [{u}, {v}].", True)]
 
 
 def facts(view: View, rng: Random, count: int) -> list[Piece]:
@@ -138,7 +141,7 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
     if kind == "seen" and view.held and rng.random() < 0.6:
         return _over(view, rng)
     if kind == "apart":
-        return _apart(view, i, rng.choice(list(DIRECTIONS)))
+        return _apart(view, i, rng.choice(list(DIRECTIONS)), rng)
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper}
