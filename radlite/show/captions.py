@@ -15,14 +15,15 @@ CONTROLS = """What success would be without skill: a robot that does nothing, on
 RAD told to do another task. All should stay at or below 5%; a higher bar means that the tasks can be solved
 by accident, or that the policy ignores its instruction."""
 
-ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept from the first. The dotted path is
-where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow is its action
+ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept
+from the first. The dotted path is where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow is its action
 on the table's plane, the corner badge its vertical part and the jaws."""
 ROLLOUTS_LIMITS = """A few rollouts, chosen to be looked at; the rates above come from all of them. A chain
 that reads well does not prove that the action followed from it."""
 
 TRAINING = """Loss (nats per token, mean over tokens that carry loss) of each part of the chain; lower is
-better; every line up is ten times as much. Only robot samples have an action, so that panel never sees the human data."""
+better; every line up is ten times as much. Only robot samples have an action, so that panel never sees the human data. Panels
+called blind are of robot samples that were read without their picture."""
 TRAINING_LIMITS = """Measured on training batches with the true text before each token. A low loss is
 therefore no promise of success: when acting, the policy stands on its own words, mistakes included."""
 
