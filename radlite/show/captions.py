@@ -15,9 +15,9 @@ CONTROLS = """What success would be without skill: a robot that does nothing, on
 RAD told to do another task. All should stay at or below 5%; a higher bar means that the tasks can be solved
 by accident, or that the policy ignores its instruction."""
 
-ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept
-from the first. The dotted path is where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow is its action
-on the table's plane, the corner badge its vertical part and the jaws."""
+ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept from the first.
+The dotted path is where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow
+is its action on the table's plane, the corner badge its vertical part and the jaws."""
 ROLLOUTS_LIMITS = """A few rollouts, chosen to be looked at; the rates above come from all of them. A chain
 that reads well does not prove that the action followed from it."""
 
