@@ -50,9 +50,11 @@ def write_overlay(out: str | Path, frames: Sequence[np.ndarray], said: Sequence[
     """Draws predictions beside their frames: one picture (.png) or a video (.mp4).
 
     Raises:
-        RadliteError: more than one frame for a picture, or a place that cannot be written.
+        RadliteError: more than one frame for a picture, another kind of file, or a place that cannot be written.
     """
     out = Path(out)
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".mp4"):
+        raise RadliteError("a name ending in .png, .jpg, .webp or .mp4", str(out), "choose another --out")
     drawn = [draw_prediction(f, p.reasoning, p.action) for f, p in zip(frames, said, strict=True)]
     if out.suffix.lower() == ".mp4":
         return write_mp4(out, drawn, fps)

@@ -162,6 +162,11 @@ def test_a_chain_that_cannot_be_read_is_bad_input(base, taught, few, picture, ca
     assert main([*argv, "--reasoning", "move up"]) == 2 and "TASK:" in said(capsys).err
 
 
+def test_an_overlay_has_a_known_kind(base, taught, few, picture, capsys):
+    out = picture.with_name("overlay")
+    assert main(predict_argv(base, taught, picture, out, few)) == 2 and ".png" in said(capsys).err and not out.exists()
+
+
 @pytest.mark.parametrize("option", [["--seed", "-1"], ["--trials", "0"], ["--trials", "many"]])
 def test_numbers_are_checked_by_the_parser(option, capsys):
     with pytest.raises(SystemExit) as stop:
