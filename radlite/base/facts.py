@@ -7,6 +7,7 @@ general vision-language model knows of a table; nothing here tells what to do ne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -145,9 +146,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
     if kind == "between":
         return _between(view, i, (i + j) % n)
     makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper}
+    makers |= {"seen": partial(_seen, rng=rng), "way": partial(_way, rng=rng)}
     told = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
-    if kind in ("seen", "way"):
-        return told + (_seen if kind == "seen" else _way)(view, i, rng)
     return told + makers[kind](view, i)
 
 
