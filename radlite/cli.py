@@ -240,10 +240,12 @@ def _predict(commands) -> None:
 
 def _run_predict(args) -> None:
     from radlite.policy import load_policy
-    from radlite.predict import predict_frames, read_frames, write_overlay
+    from radlite.predict import overlay_path, predict_frames, read_frames, write_overlay
     from radlite.reasoning import Reasoning
 
     frames, fps = read_frames(args.input, args.max_frames)
+    suffix = ".png" if len(frames) == 1 else ".mp4"
+    out = overlay_path(args.out or Path(f"{args.input.stem}.radlite{suffix}"), len(frames))
     chain = Reasoning.from_text(args.reasoning) if args.reasoning else None
     said = predict_frames(load_policy(args.model, args.adapter), frames, args.instruction, chain)
     for number, one in enumerate(said):
@@ -252,9 +254,7 @@ def _run_predict(args) -> None:
                 {"frame": number, "text": one.text, "action": [round(float(v), 4) for v in one.action]}
             )
         )
-    suffix = ".png" if len(frames) == 1 else ".mp4"
-    out = write_overlay(args.out or Path(f"{args.input.stem}.radlite{suffix}"), frames, said, fps)
-    print(f"overlay in {out}", file=sys.stderr)
+    print(f"overlay in {write_overlay(out, frames, said, fps)}", file=sys.stderr)
 
 
 def _report(commands) -> None:

@@ -46,20 +46,30 @@ def predict_frames(policy: Policy, frames: Sequence[np.ndarray], instruction: st
     return said
 
 
+def overlay_path(out: str | Path, frames: int) -> Path:
+    """Where the overlay of that many frames goes; asked before the work, so that a wrong name does not cost it.
+
+    Raises:
+        RadliteError: a name of another kind of file, or of a picture for more than one frame.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".mp4"):
+        raise RadliteError("a name ending in .png, .jpg, .webp or .mp4", str(out), "choose another --out")
+    if frames != 1 and out.suffix.lower() != ".mp4":
+        raise RadliteError("a name ending in .mp4 for more than one frame", str(out), "choose another --out")
+    return out
+
+
 def write_overlay(out: str | Path, frames: Sequence[np.ndarray], said: Sequence[Prediction], fps: float) -> Path:
     """Draws predictions beside their frames: one picture (.png) or a video (.mp4).
 
     Raises:
         RadliteError: more than one frame for a picture, another kind of file, or a place that cannot be written.
     """
-    out = Path(out)
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".mp4"):
-        raise RadliteError("a name ending in .png, .jpg, .webp or .mp4", str(out), "choose another --out")
+    out = overlay_path(out, len(frames))
     drawn = [draw_prediction(f, p.reasoning, p.action) for f, p in zip(frames, said, strict=True)]
     if out.suffix.lower() == ".mp4":
         return write_mp4(out, drawn, fps)
-    if len(drawn) != 1:
-        raise RadliteError("a name ending in .mp4 for more than one frame", str(out), "choose another --out")
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn[0]).save(out)

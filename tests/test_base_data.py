@@ -13,11 +13,11 @@ import pytest
 from radlite.base import data
 from radlite.base.data import CLASSES, View, draw_base_scene
 from radlite.base.drills import drills
-from radlite.base.facts import VERBS, facts, words
+from radlite.base.facts import VERBS, facts, gripper_sentence, told, words
 from radlite.reasoning import ACTION_TAG, TAGS
 from radlite.tabletop.camera import project
 from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, draw_look
-from radlite.tabletop.tasks import RESERVED_PAIRS, draw_task
+from radlite.tabletop.tasks import DIRECTIONS, RESERVED_PAIRS, draw_task
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, PRACTICE_THINGS
 from radlite.vlm import action_token
 
@@ -106,9 +106,12 @@ KINDS = {
     "name": re.compile(rf" At {NUMBERS} is the ([a-z ]+)\."),
     "way": re.compile(r" The way is (.+)\."),
     "asked": re.compile(r" move the ([a-z ]+) (left|right|forward|back)\."),
-    "apart": re.compile(rf" put it (left|right|forward|back) from {NUMBERS} to {NUMBERS}\."),
+    "apart": re.compile(rf" put it (left|right|forward|back) from {NUMBERS} to the goal {NUMBERS}\."),
+    "short": re.compile(rf" the goal {NUMBERS} is ([^.]+) of it\."),
+    "far": re.compile(r" the ([a-z ]+) is ([^.]+) of it\."),
+    "over": re.compile(rf" the goal {NUMBERS} is ([^.]+) it\."),
     "held": re.compile(r" the ([a-z ]+) is (.+) it\."),
-    "to": re.compile(rf" to {NUMBERS}\."),
+    "to": re.compile(rf" to the goal {NUMBERS}\."),
     "between": re.compile(r" the ([a-z ]+) from the ([a-z ]+) is (.+)\."),
     "from": re.compile(r" the ([a-z ]+) is (.+)\."),
     "box": re.compile(rf" ([a-z ]+) {NUMBERS}\."),
@@ -155,7 +158,8 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
     elif kind == "from":
         assert _close(_offset(match[2]), grasps[at[match[1]]] - point)
     elif kind == "way":
-        assert np.array_equal(_offset(match[1]), _offset(before[-1][2]))
+        said = before[-2] if before[-1].re in (KINDS["short"], KINDS["far"]) else before[-1]
+        assert np.array_equal(_offset(match[1]), _offset(said[2]))
     elif kind == "apart":
         assert match[1] == before[-1][2]
         start = np.array([*grasps[at[before[-1][1]]][:2], 0.0])
@@ -166,18 +170,25 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
             assert np.abs(np.clip(project(place), 0, 254) - [int(v) for v in told.split(", ")]).max() <= 1.1
     elif kind == "held":
         foot = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
-        if match[1] == "goal":  # told as a pixel, some sentences ago
-            goal = foot + _offset(match[2])
-            last = next(m for m in reversed(before) if m.re is KINDS["to"])
-            told = np.array([int(v) for v in last[1].split(", ")])
-            assert abs(goal[2]) <= 0.00511 and np.abs(np.clip(project(goal), 0, 254) - told).max() <= 5
-        else:
-            assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
+        assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
+    elif kind == "far":
+        thing = grasps[at[before[-1][1]]]
+        assert match[1] in PLACES and _close(_offset(match[2], 2), (grasps[at[match[1]]] - thing)[:2])
+    elif kind in ("over", "short"):
+        if kind == "over":
+            thing = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
+            goal = thing + _offset(match[2])
+        else:  # of the thing that was just told
+            goal = np.array([*(grasps[at[before[-1][1]]][:2] + _offset(match[2], 2)), 0.0])
+        last = next(m for m in reversed(before) if m.re is KINDS["to"])  # named as a pixel, some sentences ago
+        told = np.array([int(v) for v in last[1].split(", ")])
+        assert last[1] == match[1] and abs(goal[2]) <= 0.00511
+        assert np.abs(np.clip(project(goal), 0, 254) - told).max() <= 5
     elif kind == "asked":
         assert match[1] in at
     elif kind == "to":
         x, y = map(int, match[1].split(", "))
-        assert view.held and 0 <= x < 256 and 0 <= y < 256
+        assert 0 <= x < 256 and 0 <= y < 256
     else:
         assert _close(_offset(match[3], 2), (grasps[at[match[1]]] - grasps[at[match[2]]])[:2])
 
@@ -213,7 +224,7 @@ def test_every_sentence_is_true():
     kinds = set()
     for i, view in enumerate(_views()):
         text, before = "".join(t for t, _ in _plain(facts(view, Random(i), 9))), []
-        text = text.replace(" high; the ", " high. the ")  # two facts in one sentence
+        text = text.replace(" high; the ", " high. the ").replace("; the ", ". the ")  # facts in one sentence
         sentences = _split(text)
         assert "".join(m[0] for _, m in sentences) == text and 9 <= len(sentences) <= 60
         for kind, match in sentences:
@@ -257,17 +268,36 @@ def test_what_is_chance_carries_no_loss():
         for text, flag in facts(view, Random(i), 9):
             has_digit = bool(re.search(r"[0-9]", text))
             assert flag == (has_digit and not text.startswith(" At")) or text.startswith(
-                (" to [", *(f" {n}." for n in view.names))
+                (" to the goal [", *(f" {n}." for n in view.names))
             )
             paid, unpaid = paid + flag, unpaid + (not flag)
     assert paid > 400 and unpaid > 300
 
 
+def test_a_told_view_tells_all_that_follows_and_is_true():
+    """Without the picture: every box and the gripper are told, unpaid, ahead of what is paid."""
+    for i, view in enumerate(_views()[:60]):
+        pieces = told(view, Random(i), 2)
+        first = next(k for k, (_, paid) in enumerate(pieces) if paid)
+        head = "".join(text for text, _ in pieces[:first])
+        for name, box in zip(view.names, view.boxes, strict=True):
+            assert f" {name} [{', '.join(map(str, box))}]." in head
+        assert gripper_sentence(view) in head
+        sentences, before = _split(re.sub(r"; the ", ". the ", "".join(t for t, _ in _plain(pieces)))), []
+        for kind, match in sentences:
+            _check(view, kind, match, before)
+            before.append(match)
+
+
 def test_every_drill_is_true_and_names_base_things_only():
-    ways = orders = 0
+    ways = orders = copies = 0
     for seed in range(300):
         (said, paid), (way, pays), *again = _plain(drills(Random(seed), 1))
         assert not paid and pays and way.endswith(".")
+        if copy := re.fullmatch(r" move the ([a-z ]+)( [a-z]+\.) move the \1", said):
+            assert copy[2] == way and way.strip(" .") in DIRECTIONS and not again
+            copies += 1
+            continue
         assert [p for _, p in again] == [False, True] * (len(again) // 2)
         for (begin, _), (rest, _) in zip(again[::2], again[1::2], strict=True):
             length = _offset(way.strip(" ."))
@@ -288,7 +318,7 @@ def test_every_drill_is_true_and_names_base_things_only():
             offset = re.search(r"; the [a-z ]+ is ([^;]+?)(?: it)?\. The way is$", said)[1]
             assert np.array_equal(_offset(offset), _offset(way.strip(" .")))
             ways += 1
-    assert 100 < ways < 290 and 120 < orders < 260
+    assert 100 < ways < 260 and 120 < orders < 260 and 15 < copies < 70
     assert drills(Random(3), 4) == drills(Random(3), 4)
 
 

@@ -13,7 +13,7 @@ from radlite.base.pretrain import PatchNames, PretrainConfig
 from radlite.vlm import load_vlm
 
 HELD_OUT = 128
-SMALL = PretrainConfig(pictures=16, dense_steps=1, text_steps=2, dense_batch=4, batch=4, drill_batch=3, seed=3)
+SMALL = PretrainConfig(pictures=16, dense_steps=1, text_steps=2, dense_batch=4, batch=4, drill_batch=3, told_batch=2, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 
 import mujoco
@@ -349,6 +351,20 @@ def test_policy_and_people_see_the_same_scene():
     assert np.abs(small - shrunk).mean() < 4
 
 
+@pytest.mark.parametrize("pattern", ["printed discs", "printed squares"])
+def test_prints_look_like_things_and_are_flat(pattern):
+    """A tablecloth's prints have the colours and sizes of things; the segmentation knows them as table."""
+    plain = replace(LOOK, tint=(0.22, 0.30, 0.42))
+    world = World(_scene(Stand("red can", -0.12, -0.15, 0)))
+    bare, geoms = render(world.model, world.data, plain, 96, shadows=False)
+    cloth, again = render(world.model, world.data, replace(plain, pattern=pattern), 96, shadows=False)
+    changed = np.abs(cloth.astype(int) - bare).max(-1) > 25
+    assert np.array_equal(geoms, again) and not changed[geoms != 0].any()
+    assert 0.05 < changed.sum() / (geoms == 0).sum() < 0.4
+    assert len(np.unique(cloth[changed] // 64, axis=0)) >= 5  # in several colours
+    assert pattern in {p for p, _ in NEW_TABLES} and pattern not in {p for p, _ in HOME_TABLES}
+
+
 def test_shadow_falls_under_the_gripper_and_tells_its_height():
     world = World(_scene(Stand("red can", -0.12, -0.15, 0)))
     centres = []
@@ -534,6 +550,26 @@ def test_move_agrees_with_the_numbers_that_precede_it():
         largest = int(np.abs(need).argmax())
         assert np.abs(need).max() < 3 or largest in said, (chain.move_reason, move)
     assert moving > 60
+
+
+def test_words_tell_a_thing_that_has_arrived_from_one_to_be_fetched():
+    """How far the goal is, is said at every step of a put or move, and decides alone whether one lets go and leaves."""
+    arrived = away = 0
+    for _, family, _, _, chain in _chains():
+        seen = chain.subtask_reason
+        if family == "pick":
+            assert not seen.endswith(" it.")
+            continue
+        across = r" is ([0-9]+) cm (?:left|right), ([0-9]+) cm (?:forward|back)"
+        told = re.search(across + r"(?:, [0-9]+ cm (?:above|below))? (?:of )?it\.$", seen)
+        assert (" of it" in seen) != (" holds " in seen)
+        if family == "move":
+            assert chain.plan.split("the goal ")[1].split("]")[0] == seen.split("the goal ")[1].split("]")[0]
+        if " holds " not in seen:
+            there = float(np.hypot(int(told[1]), int(told[2]))) < 3.2
+            assert there == chain.subtask.startswith(("let go", "move away", "stop")), (seen, chain.subtask)
+            arrived, away = arrived + there, away + (not there)
+    assert arrived > 5 and away > 40
 
 
 def test_jaws_in_the_chain_are_the_action_s():

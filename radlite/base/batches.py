@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from radlite.base.data import CLASSES, GRID, View, read_views
 from radlite.base.drills import drills
-from radlite.base.facts import Piece, facts
+from radlite.base.facts import Piece, facts, told
 from radlite.tiny import IMAGE_SIZE, IMAGE_TOKENS, PATCH, number_tokens
 
 HELD_OUT = 512  # last pictures, never trained on
@@ -90,10 +91,11 @@ class Wording:
         words = Random(int(rng.integers(1 << 62)))
         return self._padded([facts(v, words, count) for v in views], IMAGE_TOKENS)
 
-    def drill_batch(self, size: int, rng: np.random.Generator, count: int) -> dict[str, Tensor]:
-        """The same for text without a picture."""
+    def drill_batch(self, size: int, rng: np.random.Generator, count: int, views: Sequence[View] = ()) -> dict[str, Tensor]:
+        """The same for text without a picture: `size` rows of drills, and one for each view that is told and not shown."""
         words = Random(int(rng.integers(1 << 62)))
-        return self._padded([drills(words, count) for _ in range(size)], 0)
+        rows = [drills(words, count) for _ in range(size)] + [told(v, words, max(1, count // 2)) for v in views]
+        return self._padded(rows, 0)
 
     def unsaid(self, views: list[View], size: int) -> Tensor:
         """Which of `size` embedding rows stand for tokens never asked for: actions, tags, words of plans; (size,) bool."""

@@ -12,6 +12,7 @@ from random import Random
 from radlite.actions import primitive
 from radlite.base.facts import Piece, chatter
 from radlite.tabletop.narrate import centimetres
+from radlite.tabletop.tasks import DIRECTIONS
 from radlite.tabletop.things import BASE_THINGS, PRACTICE_THINGS
 
 
@@ -27,9 +28,13 @@ def _gripper(rng: Random, name: str, height: int) -> str:
 
 
 def drill(rng: Random) -> list[Piece]:
-    """One line: an offset and the way that closes it, in numbers and in words, or a height and the way to another one."""
+    """One line: an offset and the way that closes it, in numbers and in words, a height and the way to another one, or words
+    that come a second time."""
     name, height = rng.choice(BASE_THINGS + PRACTICE_THINGS), rng.randint(1, 24)
     said = _gripper(rng, name, height)
+    if rng.random() < 0.12:
+        asked = f" {rng.choice(list(DIRECTIONS))}."
+        return [(f" move the {name}{asked}", False), *chatter(rng, (name, "goal")), (f" move the {name}", False), (asked, True)]
     if rng.random() < 0.35:
         goal = rng.choice((14, 16, rng.randint(1, 24)))
         way = centimetres((0, 0, (goal - height) / 100)).split(", ")[2]

@@ -78,9 +78,35 @@ def _from_held(view: View, i: int) -> list[Piece]:
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
 
 
+def _goal(foot: Sequence[float], rng: Random) -> tuple[np.ndarray, str]:
+    """A point of the table around a thing (3,), often under it, and how a plan names it: 'the goal [u, v]'."""
+    reach = rng.choice((0.03, 0.10, 0.15))
+    x, y = (min(0.19, max(-0.19, v + rng.uniform(-reach, reach))) for v in foot[:2])
+    u, v = pixel(np.array([x, y, 0.0]))
+    return np.array([x, y, 0.0]), f"the goal [{u}, {v}]"
+
+
 def _seen(view: View, i: int, rng: Random) -> list[Piece]:
     """A thing's box, the gripper and the offset between the two in one sentence, in the order in which one looks."""
     return [*_box(view, i), (gripper_sentence(view, ";"), True), *_way(view, i, rng)]
+
+
+def _short_of(view: View, i: int, rng: Random) -> list[Piece]:
+    """The same, and how far from the thing a place is, or a goal that was named some sentences ago."""
+    places = [k for k, name in enumerate(view.names) if name in PLACES and k != i]
+    if places and rng.random() < 0.6:
+        k = rng.choice(places)
+        goal, named, first = np.array(view.grasps[k]), f"the {view.names[k]}", _box(view, k)
+    else:
+        goal, named = _goal(view.grasps[i], rng)
+        first = [(f" to {named}.", False)]
+    thing, there = _minus(view.grasps[i], view.point), centimetres(_minus(tuple(goal), view.grasps[i])[:2])
+    names = (*view.names, "goal")
+    others = [piece for k in rng.sample(range(len(view.names)), rng.choice((0, 0, 1))) for piece in _box(view, k)]
+    start = [*first, *chatter(rng, names), *_box(view, i), *others, (gripper_sentence(view, ";"), True)]
+    said = f" {centimetres(thing, ('above', 'below'))}; {named} is {there} of it."
+    seen = [*start, (f" the {view.names[i]} is", False), (said, True), *chatter(rng, names)]
+    return [*seen, (f" The way is {centimetres(thing)}.", True)]
 
 
 def _over(view: View, rng: Random) -> list[Piece]:
@@ -91,10 +117,9 @@ def _over(view: View, rng: Random) -> list[Piece]:
         i = rng.choice(places)
         start, name, goal = _box(view, i), view.names[i], view.grasps[i]
     else:
-        goal = tuple(min(0.19, max(-0.19, v + rng.uniform(-0.15, 0.15))) for v in foot[:2]) + (0.0,)
-        x, y = pixel(np.array(goal))
-        start, name = [(f" to [{x}, {y}].", False)], "goal"
-    offset = _minus(goal, foot)
+        goal, named = _goal(foot, rng)
+        start, name = [(f" to {named}.", False)], named.removeprefix("the ")
+    offset = _minus(tuple(goal), foot)
     said = f" the {name} is {centimetres(offset, ('above', 'below'))} it."
     names = (*view.names, "goal")
     others = [piece for k in rng.sample(range(len(view.names)), rng.choice((0, 0, 1, 2))) for piece in _box(view, k)]
@@ -112,7 +137,7 @@ def _apart(view: View, i: int, direction: str, rng: Random) -> list[Piece]:
     start = np.array([*view.grasps[i][:2], 0.0])
     (x, y), (u, v) = pixel(start), pixel(start + MOVE_BY * np.array([*DIRECTIONS[direction], 0.0]))
     asked = [(f" move the {view.names[i]} {direction}.", False), *chatter(rng, (*view.names, "goal")), (" put it", False)]
-    return [*asked, (f" {direction} from [{x}, {y}] to [{u}, {v}].", True)]
+    return [*asked, (f" {direction} from [{x}, {y}] to the goal [{u}, {v}].", True)]
 
 
 def facts(view: View, rng: Random, count: int) -> list[Piece]:
@@ -131,6 +156,13 @@ def facts(view: View, rng: Random, count: int) -> list[Piece]:
     return [piece for sentence in order for piece in sentence]
 
 
+def told(view: View, rng: Random, count: int) -> list[Piece]:
+    """The same for a reader who does not see the picture: boxes and gripper are told first, what follows from them is paid."""
+    order = rng.sample(range(len(view.names)), len(view.names))
+    boxes = [(text, False) for k in order for text, _ in _box(view, k)]
+    return [*boxes, (gripper_sentence(view), False), *facts(view, rng, count)]
+
+
 def _sentence(view: View, rng: Random) -> list[Piece]:
     """One random sentence."""
     n = len(view.names)
@@ -141,6 +173,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
         return _from_held(view, rng.choice(places))
     if kind == "seen" and view.held and rng.random() < 0.6:
         return _over(view, rng)
+    if kind == "seen" and rng.random() < 0.3:
+        return _short_of(view, i, rng)
     if kind == "apart":
         return _apart(view, i, rng.choice(list(DIRECTIONS)), rng)
     if kind == "between":

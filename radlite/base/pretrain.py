@@ -37,7 +37,8 @@ class PretrainConfig:
     """Sizes of the run. How the shipped weights were made is told in `radlite/weights/README.md`.
 
     `start` names a base (or its folder) to go on from; then `dense_steps` is best 0. `drill_batch` rows of `drills` lines
-    of text without a picture come on top of every batch of pictures. `renew` gives lengths and actions of `start` new rows.
+    of text without a picture come on top of every batch of pictures, and `told_batch` rows of sentences about a picture that is
+    told and not shown. `renew` gives lengths and actions of `start` new rows.
     """
 
     pictures: int = 48_000
@@ -48,6 +49,7 @@ class PretrainConfig:
     sentences: int = 5
     drill_batch: int = 48
     drills: int = 4
+    told_batch: int = 24
     rate: float = 1.5e-3
     dense_weight: float = 0.5
     seed: int = 0
@@ -221,7 +223,8 @@ def _step(
         batch = wording.batch([pictures.views[i] for i in index], rng, config.sentences)
         loss = text_loss(model, batch, images, unsaid)[0] + config.dense_weight * patches
         if config.drill_batch:
-            drill = wording.drill_batch(config.drill_batch, rng, config.drills)
+            unseen = [pictures.views[i] for i in rng.choice(pictures.train, config.told_batch, replace=False)]
+            drill = wording.drill_batch(config.drill_batch, rng, config.drills, unseen)
             loss = loss + text_loss(model, drill, None, unsaid)[0]
         return loss
 

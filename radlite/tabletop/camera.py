@@ -13,12 +13,15 @@ import numpy as np
 
 from radlite.reasoning import FRAME_SIZE
 from radlite.tabletop.scene import Look
+from radlite.tabletop.things import BLUE, GREEN, ORANGE, PURPLE, RED, WHITE, YELLOW
 
 ELEVATION = np.deg2rad(60.0)
 TARGET = np.array([0.0, 0.0, 0.055])
 DISTANCE = 1.5  # metres from the target: a long lens
 HALF_VIEW = 0.235  # metres from the middle of the picture to its border, at the target
 LAMP_DISTANCE = 2.0
+PRINT_CELL = 0.08  # metres from one print of a tablecloth to the next
+PRINT_INKS = (RED, GREEN, BLUE, YELLOW, ORANGE, PURPLE, WHITE)
 
 _FORWARD = np.array([np.cos(ELEVATION), 0.0, -np.sin(ELEVATION)])
 _RIGHT = np.array([0.0, -1.0, 0.0])
@@ -102,10 +105,6 @@ def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
         value = 0.06 * np.sin(90 * y + 3 * np.sin(14 * x + look.phase) + look.phase)
     elif look.pattern == "speckle":
         value = 0.05 * np.sin(410 * x + look.phase) * np.sin(390 * y - look.phase)
-    elif look.pattern == "checker":
-        value = 0.06 * np.sign(np.sin(78 * x + look.phase) * np.sin(78 * y))
-    elif look.pattern == "stripes":
-        value = 0.06 * np.sign(np.sin(70 * (x + y) + look.phase))
     elif look.pattern == "dots":
         value = 0.18 * (np.sin(95 * x + look.phase) + np.sin(95 * y) > 1.2) - 0.04
     elif look.pattern == "tiles":  # dark joints between large tiles
@@ -114,4 +113,22 @@ def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
         value = 0.13 * np.sin(31 * x + 2 * np.sin(23 * y + look.phase)) * np.sin(27 * y + 2 * np.sin(19 * x - look.phase))
     else:
         value = np.zeros_like(x)
-    return np.clip(np.asarray(look.tint) + value[:, None], 0, 1)
+    colour = np.clip(np.asarray(look.tint) + value[:, None], 0, 1)
+    return _printed(points, colour, look) if look.pattern.startswith("printed") else colour
+
+
+def _printed(points: np.ndarray, colour: np.ndarray, look: Look) -> np.ndarray:
+    """A tablecloth (n, 3) with discs or squares printed on it, as large as things and in their colours, but flat."""
+    cell = np.floor(points[:, :2] / PRINT_CELL)
+    chance = [_hash(cell, look.phase + k) for k in range(4)]
+    away = points[:, :2] / PRINT_CELL - cell - 0.5 - 0.3 * (np.stack(chance[:2], 1) - 0.5)
+    away *= PRINT_CELL
+    inside = np.hypot(*away.T) < 0.022 if look.pattern == "printed discs" else np.abs(away).max(1) < 0.019
+    inside &= chance[2] < 0.6
+    inks = np.array(PRINT_INKS)[(chance[3] * len(PRINT_INKS)).astype(int)]
+    return np.where(inside[:, None], inks, colour)
+
+
+def _hash(cell: np.ndarray, salt: float) -> np.ndarray:
+    """A number in [0, 1) for each cell (n, 2) that looks random and is always the same."""
+    return np.modf(np.abs(np.sin(cell @ (12.9898, 78.233) + 37.719 * salt)) * 43758.5453)[0]

@@ -115,7 +115,7 @@ class Expert:
             return Intent("reach", np.array([*offset[:2], up]), True, False)
         if self.world.opening < CLOSED:  # closed on nothing: try again
             return Intent("rise", np.array([0, 0, up]), True, False)
-        if abs(offset[2]) > 0.005:
+        if not -0.005 < offset[2] < 0.015:  # a centimetre too low is low enough
             return Intent("lower", offset, True, False)
         return Intent("grasp", offset, False, False)
 
@@ -159,4 +159,4 @@ class Expert:
         """Whether the thing is where it shall be, however high."""
         if self.task.family == "pick":
             return False
-        return bool(np.hypot(*(self.world.position(self.task.thing)[:2] - self.target()[0])) < 0.032)
+        return bool(np.hypot(*self.goal_offset()[:2]) < 0.032)

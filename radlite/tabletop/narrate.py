@@ -63,6 +63,12 @@ def offset_text(name: str, offset: np.ndarray) -> str:
     return f"the {name} is {centimetres(offset, ('above', 'below'))}"
 
 
+def goal_text(expert: Expert) -> str:
+    """'the goal [u, v]': where on the table a `move` brings its thing."""
+    u, v = pixel(np.array([*expert.goal, 0.0]))
+    return f"the goal [{u}, {v}]"
+
+
 def plan_text(expert: Expert) -> str:
     """The plan of a task; a `move` names the pixels on the table from and to which it goes.
 
@@ -75,8 +81,8 @@ def plan_text(expert: Expert) -> str:
         goal = f"{PLACES[task.place].preposition} the {task.place}"
     else:
         stand = next(s for s in expert.world.scene.things if s.name == task.thing)
-        (x, y), (u, v) = (pixel(np.array([*point, 0.0])) for point in ((stand.x, stand.y), expert.goal))
-        goal = f"{task.direction} from [{x}, {y}] to [{u}, {v}]"
+        x, y = pixel(np.array([stand.x, stand.y, 0.0]))
+        goal = f"{task.direction} from [{x}, {y}] to {goal_text(expert)}"
     return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
 
 
@@ -129,13 +135,19 @@ def reason(expert: Expert, intent: Intent) -> Reasoning:
 
 
 def _seen_offset(expert: Expert, intent: Intent) -> str:
-    """Where the thing is from the gripper, or, with the thing in the grasp, where its goal is from the thing's foot."""
+    """Where the thing is from the gripper, and the goal from the thing; of a thing in the grasp only the latter, from its foot.
+
+    How far the goal is, is said at every step: words then tell a thing that has arrived from one that is still to be fetched,
+    and jaws that let go from jaws that are about to close.
+    """
     task = expert.task
-    if intent.holding and task.family != "pick":
-        return f"{offset_text(task.place or 'goal', expert.goal_offset())} it"
-    said = offset_text(task.thing, expert.offset())
-    # else nothing in the words would tell jaws that let go from jaws that are about to close
-    return f"{said}, on the goal" if not intent.holding and expert.done() else said
+    if task.family == "pick":
+        return offset_text(task.thing, expert.offset())
+    named = f"the {task.place}" if task.place else goal_text(expert)
+    goal = centimetres(expert.goal_offset(), ("above", "below"))
+    if intent.holding:
+        return f"{named} is {goal} it"
+    return f"{offset_text(task.thing, expert.offset())}; {named} is {goal.rpartition(', ')[0]} of it"
 
 
 def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5) -> list[Reasoning]:

@@ -19,7 +19,8 @@ GAP_THING, GAP_PLACE = (
     0.105,
 )  # least distance of two things, and of a thing and a place: open jaws pass between
 
-# table looks: pattern and base tint. The new-scene axis owns its own list; a test checks that nothing else draws from it
+# table looks: pattern and base tint. The new-scene axis owns its own list; a test checks that nothing else draws from it.
+# What one learns there from people is what is a thing: a printed orange disc is no orange ball
 HOME_TABLES = (
     ("plain", (0.78, 0.76, 0.72)),
     ("wood", (0.72, 0.58, 0.42)),
@@ -29,9 +30,9 @@ HOME_TABLES = (
     ("speckle", (0.84, 0.82, 0.76)),
 )
 NEW_TABLES = (
-    ("checker", (0.22, 0.30, 0.42)),
-    ("stripes", (0.40, 0.20, 0.24)),
-    ("checker", (0.20, 0.36, 0.28)),
+    ("printed discs", (0.22, 0.30, 0.42)),
+    ("printed squares", (0.40, 0.20, 0.24)),
+    ("printed discs", (0.20, 0.36, 0.28)),
 )
 HOME_LAMP_SIDE = 0.25 * math.pi  # azimuth in the middle of where lamps stand, radians
 DARK_SIDE = 0.75 * math.pi  # azimuth from which no low lamp ever shines: a shadow that falls this way is news to everybody
@@ -77,7 +78,7 @@ def _towards(azimuth: float, tilt: float) -> tuple[float, float, float]:
 
 
 def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
-    """A random table and lamp; `new_scene` takes both from the reserved ones (other tables, orange light)."""
+    """A random table and lamp; `new_scene` takes both from the reserved ones (printed tablecloths, orange light)."""
     tables = NEW_TABLES if new_scene else HOME_TABLES
     pattern, base = tables[rng.integers(len(tables))]
     tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)

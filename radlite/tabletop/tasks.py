@@ -4,7 +4,8 @@ Families: put X on/in Y, pick up X, move X left/right/forward/back. A task is *h
 
 - `compositional`: a thing and a place that both stand in robot data, but never as this pair;
 - `new_object`: a thing that neither the base model nor the robot has met;
-- `new_scene`: a robot task on a table and under a lamp that neither has met.
+- `new_scene`: a robot task on a table and under a lamp that neither has met: tablecloths with prints as large as things and in
+  their colours, which only human clips tell from things.
 """
 
 from __future__ import annotations
