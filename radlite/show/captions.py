@@ -18,7 +18,7 @@ by accident, or that the policy ignores its instruction."""
 ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept from the first.
 The dotted path is where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow
 is its action on the table's plane, the corner badge its vertical part and the jaws."""
-ROLLOUTS_LIMITS = """A few rollouts, chosen to be looked at; the rates above come from all of them. A chain
+ROLLOUTS_LIMITS = """The first scene of each kind, whatever came of it; the rates above come from all of them. A chain
 that reads well does not prove that the action followed from it."""
 
 TRAINING = """Loss (nats per token, mean over tokens that carry loss) of each part of the chain; lower is
