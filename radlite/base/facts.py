@@ -13,7 +13,7 @@ from random import Random
 import numpy as np
 
 from radlite.base.data import View
-from radlite.tabletop.narrate import centimetres, jaws, pixel
+from radlite.tabletop.narrate import centimetres, goal_name, jaws, pixel
 from radlite.tabletop.tasks import DIRECTIONS, MOVE_BY
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 
@@ -78,12 +78,23 @@ def _from_held(view: View, i: int) -> list[Piece]:
     return [(f" the {view.names[i]}", False), (f" is {centimetres(offset, ('above', 'below'))} it.", True)]
 
 
-def _goal(foot: Sequence[float], rng: Random) -> tuple[np.ndarray, str]:
-    """A point of the table around a thing (3,), often under it, and how a plan names it: 'the goal [u, v]'."""
+def _target(view: View, start: Sequence[float], rng: Random, but: int = -1) -> tuple[tuple[float, ...], str, list[Piece]]:
+    """Where a thing at `start` may go: a place (not number `but`), or a point of the table around the thing, often under it.
+
+    Returns its position (3,), its name, and the sentence that says where that is in the picture.
+    """
+    places = [k for k, name in enumerate(view.names) if name in PLACES and k != but]
+    if places and rng.random() < 0.6:
+        k = rng.choice(places)
+        return view.grasps[k], view.names[k], _box(view, k)
     reach = rng.choice((0.03, 0.10, 0.15))
-    x, y = (min(0.19, max(-0.19, v + rng.uniform(-reach, reach))) for v in foot[:2])
-    u, v = pixel(np.array([x, y, 0.0]))
-    return np.array([x, y, 0.0]), f"the goal [{u}, {v}]"
+    goal = tuple(min(0.19, max(-0.19, v + rng.uniform(-reach, reach))) for v in start[:2]) + (0.0,)
+    return goal, goal_name(goal), [(f" to the {goal_name(goal)}.", False)]
+
+
+def _boxes(view: View, rng: Random, counts: Sequence[int]) -> list[Piece]:
+    """Boxes of a few things, which may be nobody's business."""
+    return [piece for k in rng.sample(range(len(view.names)), rng.choice(counts)) for piece in _box(view, k)]
 
 
 def _seen(view: View, i: int, rng: Random) -> list[Piece]:
@@ -93,18 +104,11 @@ def _seen(view: View, i: int, rng: Random) -> list[Piece]:
 
 def _short_of(view: View, i: int, rng: Random) -> list[Piece]:
     """The same, and how far from the thing a place is, or a goal that was named some sentences ago."""
-    places = [k for k, name in enumerate(view.names) if name in PLACES and k != i]
-    if places and rng.random() < 0.6:
-        k = rng.choice(places)
-        goal, named, first = np.array(view.grasps[k]), f"the {view.names[k]}", _box(view, k)
-    else:
-        goal, named = _goal(view.grasps[i], rng)
-        first = [(f" to {named}.", False)]
-    thing, there = _minus(view.grasps[i], view.point), centimetres(_minus(tuple(goal), view.grasps[i])[:2])
-    names = (*view.names, "goal")
-    others = [piece for k in rng.sample(range(len(view.names)), rng.choice((0, 0, 1))) for piece in _box(view, k)]
+    goal, name, first = _target(view, view.grasps[i], rng, but=i)
+    thing, there = _minus(view.grasps[i], view.point), centimetres(_minus(goal, view.grasps[i])[:2])
+    names, others = (*view.names, "goal"), _boxes(view, rng, (0, 0, 1))
     start = [*first, *chatter(rng, names), *_box(view, i), *others, (gripper_sentence(view, ";"), True)]
-    said = f" {centimetres(thing, ('above', 'below'))}; {named} is {there} of it."
+    said = f" {centimetres(thing, ('above', 'below'))}; the {name} is {there} of it."
     seen = [*start, (f" the {view.names[i]} is", False), (said, True), *chatter(rng, names)]
     return [*seen, (f" The way is {centimetres(thing)}.", True)]
 
@@ -112,17 +116,10 @@ def _short_of(view: View, i: int, rng: Random) -> list[Piece]:
 def _over(view: View, rng: Random) -> list[Piece]:
     """What is in the grasp, and the way from its foot to a place, or to a pixel of the table that is called the goal."""
     foot = _held_foot(view)
-    places = [k for k, name in enumerate(view.names) if name in PLACES]
-    if places and rng.random() < 0.6:
-        i = rng.choice(places)
-        start, name, goal = _box(view, i), view.names[i], view.grasps[i]
-    else:
-        goal, named = _goal(foot, rng)
-        start, name = [(f" to {named}.", False)], named.removeprefix("the ")
-    offset = _minus(tuple(goal), foot)
+    goal, name, start = _target(view, foot, rng)
+    offset = _minus(goal, foot)
     said = f" the {name} is {centimetres(offset, ('above', 'below'))} it."
-    names = (*view.names, "goal")
-    others = [piece for k in rng.sample(range(len(view.names)), rng.choice((0, 0, 1, 2))) for piece in _box(view, k)]
+    names, others = (*view.names, "goal"), _boxes(view, rng, (0, 0, 1, 2))
     seen = [*start, *chatter(rng, names), *others, (gripper_sentence(view, ";"), True), (said, True)]
     return [*seen, *chatter(rng, names), (f" The way is {centimetres(offset)}.", True)]
 
@@ -135,9 +132,10 @@ def _between(view: View, i: int, j: int) -> list[Piece]:
 def _apart(view: View, i: int, direction: str, rng: Random) -> list[Piece]:
     """Where a thing is over the table, and the pixel that is eight centimetres from there, as plans of a `move` name it."""
     start = np.array([*view.grasps[i][:2], 0.0])
-    (x, y), (u, v) = pixel(start), pixel(start + MOVE_BY * np.array([*DIRECTIONS[direction], 0.0]))
+    x, y = pixel(start)
+    goal = goal_name(start[:2] + MOVE_BY * np.array(DIRECTIONS[direction]))
     asked = [(f" move the {view.names[i]} {direction}.", False), *chatter(rng, (*view.names, "goal")), (" put it", False)]
-    return [*asked, (f" {direction} from [{x}, {y}] to the goal [{u}, {v}].", True)]
+    return [*asked, (f" {direction} from [{x}, {y}] to the {goal}.", True)]
 
 
 def facts(view: View, rng: Random, count: int) -> list[Piece]:
@@ -181,8 +179,8 @@ def _sentence(view: View, rng: Random) -> list[Piece]:
         return _between(view, i, (i + j) % n)
     makers = {"box": _box, "held": _box, "name": _name, "from": _from_gripper}
     makers |= {"seen": partial(_seen, rng=rng), "way": partial(_way, rng=rng)}
-    told = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
-    return told + makers[kind](view, i)
+    first = _box(view, i) if kind in ("from", "way") and rng.random() < 0.6 else []  # places compared in text, or by eye
+    return first + makers[kind](view, i)
 
 
 def words() -> list[str]:

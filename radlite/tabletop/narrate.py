@@ -63,10 +63,10 @@ def offset_text(name: str, offset: np.ndarray) -> str:
     return f"the {name} is {centimetres(offset, ('above', 'below'))}"
 
 
-def goal_text(expert: Expert) -> str:
-    """'the goal [u, v]': where on the table a `move` brings its thing."""
-    u, v = pixel(np.array([*expert.goal, 0.0]))
-    return f"the goal [{u}, {v}]"
+def goal_name(point: Sequence[float]) -> str:
+    """'goal [u, v]': a point of the table, x and y in metres, as a `move` names where it brings its thing."""
+    u, v = pixel(np.array([*point[:2], 0.0]))
+    return f"goal [{u}, {v}]"
 
 
 def plan_text(expert: Expert) -> str:
@@ -82,7 +82,7 @@ def plan_text(expert: Expert) -> str:
     else:
         stand = next(s for s in expert.world.scene.things if s.name == task.thing)
         x, y = pixel(np.array([stand.x, stand.y, 0.0]))
-        goal = f"{task.direction} from [{x}, {y}] to {goal_text(expert)}"
+        goal = f"{task.direction} from [{x}, {y}] to the {goal_name(expert.goal)}"
     return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
 
 
@@ -143,11 +143,10 @@ def _seen_offset(expert: Expert, intent: Intent) -> str:
     task = expert.task
     if task.family == "pick":
         return offset_text(task.thing, expert.offset())
-    named = f"the {task.place}" if task.place else goal_text(expert)
-    goal = centimetres(expert.goal_offset(), ("above", "below"))
+    goal, offset = task.place or goal_name(expert.goal), expert.goal_offset()
     if intent.holding:
-        return f"{named} is {goal} it"
-    return f"{offset_text(task.thing, expert.offset())}; {named} is {goal.rpartition(', ')[0]} of it"
+        return f"{offset_text(goal, offset)} it"
+    return f"{offset_text(task.thing, expert.offset())}; {offset_text(goal, offset[:2])} of it"
 
 
 def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5) -> list[Reasoning]:
