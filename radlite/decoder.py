@@ -14,16 +14,19 @@ from radlite.errors import RadliteError
 
 
 class _RoomyLayer(DynamicLayer):
-    """Keys and values of one layer in buffers of their final length: a new token copies only itself."""
+    """Keys and values of one layer in buffers of their final length: a new token copies only itself.
 
-    def __init__(self, room: int) -> None:
+    The buffers are in the precision of the weights, also where prompts are read in another one.
+    """
+
+    def __init__(self, room: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self._room = room
+        self._room, self.dtype = room, dtype
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+        self.device, self.is_initialized = key_states.device, True
         b, heads, _, d = key_states.shape
-        self._buffers = [x.new_empty(b, heads, self._room, d) for x in (key_states, value_states)]
+        self._buffers = [x.new_empty(b, heads, self._room, d, dtype=self.dtype) for x in (key_states, value_states)]
         self.keys, self.values = (x[:, :, :0] for x in self._buffers)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
@@ -62,11 +65,11 @@ class Decoder:
         self._model, self._embeds, self._length = text_model, embeds, length
         b, self._used = attention_mask.shape
         self._mask = torch.cat([attention_mask, attention_mask.new_ones(b, length - self._used)], 1)
-        layers = text_model.config.num_hidden_layers
-        self._cache = Cache(layers=[_RoomyLayer(length) for _ in range(layers)])
+        layers, self._dtype = text_model.config.num_hidden_layers, text_model.dtype
+        self._cache = Cache(layers=[_RoomyLayer(length, self._dtype) for _ in range(layers)])
 
     def start(self) -> Tensor:
-        """Reads the prompts; call it once."""
+        """Reads the prompts; call it once, under `autocast` if one likes."""
         mask = self._mask[:, : self._used]
         return self._run(self._embeds, (mask.cumsum(1) - 1).clamp(min=0))
 
@@ -94,4 +97,4 @@ class Decoder:
             inputs_embeds=embeds, attention_mask=self._mask[:, : self._used], position_ids=positions,
             past_key_values=self._cache, use_cache=True,
         )  # fmt: skip
-        return out.last_hidden_state[:, -1]
+        return out.last_hidden_state[:, -1].to(self._dtype)

@@ -17,6 +17,7 @@ from torch import Tensor
 from radlite.actions import ACTION_DIM, ActionStats, decode, encode, expectation
 from radlite.adapter import load_adapter
 from radlite.errors import RadliteError
+from radlite.precision import autocast
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.scales import Medians
 from radlite.vlm import VLM, load_vlm
@@ -56,11 +57,14 @@ class Policy:
         stats: of the robot data it was trained on; None for a bare base, which cannot act.
         longest_chain: tokens of the longest chain it was taught. One that rambles a quarter beyond that is cut off and
             acts: a batch waits for its longest row.
+        precision: in which pictures and prompts are read: "bf16", "no", or None: bf16 where the processor has it, as in
+            training. What is written is always computed in the precision of the weights.
     """
 
     vlm: VLM
     stats: ActionStats | None = None
     longest_chain: int = UNKNOWN_LENGTH
+    precision: str | None = None
 
     @property
     def name(self) -> str:
@@ -108,8 +112,9 @@ class Policy:
         pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
         ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
         mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
-        decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16)
-        hidden = decoder.start()  # (B, D)
+        with autocast(self.precision, vlm.device):
+            decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16)
+            hidden = decoder.start()  # (B, D)
         while True:
             tokens = writer.choose(vlm.lm_head(hidden).float())
             if writer.done:

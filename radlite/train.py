@@ -29,6 +29,7 @@ from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
 from radlite.mixture import Mixture
+from radlite.precision import autocast, check_precision
 from radlite.trainlog import TrainLog, polite_stop, read_log
 from radlite.vlm import VLM
 
@@ -81,8 +82,7 @@ class TrainConfig:
                 found,
                 "correct the configuration",
             )
-        if self.precision not in (None, "bf16", "no"):
-            raise RadliteError("precision 'bf16', 'no' or None", repr(self.precision), "choose one of them")
+        check_precision(self.precision)
 
     @property
     def method(self) -> str:
@@ -233,9 +233,7 @@ class _Run:
         words = collate_blind(unseen, self.vlm, self.stats, self.config.collate).to(self.vlm.device) if unseen else None
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self.config)
-        with torch.autocast(
-            self.vlm.device.type, torch.bfloat16, _precision(self.config, self.vlm) == "bf16"
-        ):
+        with autocast(self.config.precision, self.vlm.device):
             loss, fields = self.objective(batch, detail, words)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
@@ -277,15 +275,6 @@ class _Run:
             (folder / STATE).write_text(json.dumps({"step": step, "identity": self.identity}))
 
         write_folder(self.out / "checkpoint", fill)
-
-
-def _precision(config: TrainConfig, vlm: VLM) -> str:
-    if config.precision is not None:
-        return config.precision
-    if str(vlm.device) == "cpu":
-        has_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return "bf16" if has_bf16 else "no"
-    return "bf16" if str(vlm.device).startswith("cuda") and torch.cuda.is_bf16_supported() else "no"
 
 
 def _resume(

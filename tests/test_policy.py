@@ -21,8 +21,8 @@ LESSON = ("task", "move")  # what the fixture `taught` has learnt
 
 @pytest.fixture(scope="module")
 def policy(base, taught):
-    """Has learnt `few` by heart: chains of different length, in fields task and move."""
-    return load_policy(base, taught[0])
+    """Has learnt `few` by heart: chains of different length, in fields task and move. It reads in float32."""
+    return replace(load_policy(base, taught[0]), precision="no")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def said(policy, shown):
 @pytest.fixture
 def untaught(vlm, policy):
     """An untrained base with statistics: its chains never end by themselves."""
-    return Policy(vlm, policy.stats)
+    return Policy(vlm, policy.stats, precision="no")
 
 
 def same(one, two, tolerance=1e-5):
@@ -142,6 +142,18 @@ def test_writing_meets_the_tokens_of_training(policy, shown, said):
         ids = batch.input_ids[0][batch.attention_mask[0].bool()].tolist()
         start = len(policy.vlm.prompt_ids(sample.instruction))
         assert one.tokens[:-7] == policy.vlm.tokenizer.convert_ids_to_tokens(ids[start:-8])
+
+
+def test_prompts_read_in_bf16_change_what_is_said_by_no_more_than_its_digits(policy, shown, said):
+    """bf16 keeps 8 bits; what is written after them is computed in float32, whatever the prompt was read in."""
+    rows = [s.image for s in shown], [s.instruction for s in shown]
+    halves = replace(policy, precision="bf16").predict(*rows)
+    for one, two in zip(halves, said, strict=True):
+        assert one.text == two.text and one.logprobs.dtype == np.float32
+        assert 0 < np.abs(one.logprobs - two.logprobs).max() < 0.1
+        np.testing.assert_allclose(one.action_probs, two.action_probs, atol=0.1)
+    with pytest.raises(RadliteError, match="precision 'bf16'"):
+        replace(policy, precision="fp8").predict(*rows)
 
 
 def test_log_probabilities_are_finite_and_one_a_token(said):
