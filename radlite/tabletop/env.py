@@ -21,7 +21,7 @@ from radlite.tabletop.world import World
 
 POLICY_SIZE = 96  # pixels a side of what the policy sees
 VIEW_SIZE = 256  # and of what people see
-MAX_STEPS = 60  # of 0.2 s: twelve seconds; the disturbed expert needs six on average
+MAX_STEPS = 50  # of 0.2 s: ten seconds; the disturbed expert needs six on average
 MAX_DELTA = 0.07  # metres an action may ask for along one axis; more is clipped
 
 
