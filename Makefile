@@ -9,13 +9,18 @@ BIN := $(VENV)/bin
 # Quiet, but warnings and errors are shown.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint samples clean
+.PHONY: help demo lab test test-notebooks test-browser lint notebooks assignment samples clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [OUT=runs/demo]  collect, train ECoT and RAD, evaluate, report"
+	@echo "make lab                   the course in JupyterLab, from notebooks/00_start_here.ipynb on"
 	@echo "make test                  run the tests (PYTEST_ARGS='-k reasoning' for some of them)"
+	@echo "make test-notebooks        run every notebook and solution; times and memory go to runs/notebooks.json"
+	@echo "make test-browser          the notebooks' widgets in JupyterLab and Chromium"
 	@echo "make lint                  ruff"
+	@echo "make notebooks             notebooks/*.ipynb again, from notebooks/source"
+	@echo "make assignment            what students and graders get, in runs/assignment (RADLITE=... see docs/teaching.md)"
 	@echo "make samples               data_samples/ again"
 	@echo "make clean                 remove $(VENV), caches and build leftovers; runs/ stays"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new $(VENV)"
@@ -23,11 +28,26 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/radlite demo --out "$(OUT)"
 
+lab: $(VENV)/.installed-lab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks" $(PYTEST_ARGS)
+
+test-notebooks: $(VENV)/.installed-grading
+	$(BIN)/python -m pytest -m notebooks tests/notebooks --durations=0 $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python notebooks/source/build.py
+
+assignment: $(VENV)/.installed-grading notebooks
+	$(BIN)/python docs/grading/assignment.py $(if $(RADLITE),--radlite "$(RADLITE)")
 
 # How data_samples/ was made. Episodes are lossless webp, small enough to ship.
 samples: $(VENV)/.installed
@@ -50,7 +70,22 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.installed-lab: $(VENV)/.installed
+	@echo "installing JupyterLab and what the notebooks use"
+	@$(PIP) --editable '.[notebooks]'
+	@touch $@
+
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,notebooks]'
+	@touch $@
+
+$(VENV)/.installed-grading: $(VENV)/.installed-dev
+	@echo "installing otter-grader"
+	@$(PIP) --editable '.[dev,notebooks,grading]'
+	@touch $@
+
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	@echo "installing what the browser tests need"
+	@$(PIP) --editable '.[dev,notebooks,browser]'
 	@touch $@

@@ -21,9 +21,12 @@ _HOME = {
     "Mixture": "mixture", "CollateConfig": "collate", "explain_batch": "collate", "rad_loss": "collate",
     "TrainConfig": "train", "read_log": "train",
     "Policy": "policy", "Prediction": "policy", "load_policy": "policy", "load_vlm": "vlm",
-    "rollout": "rollouts", "reasoning_accuracy": "evaluate", "wilson": "stats",
+    "rollout": "rollouts", "PolicyAgent": "rollouts", "reasoning_accuracy": "evaluate", "wilson": "stats",
+    "look_inside": "introspect",
     "TabletopEnv": "tabletop.env", "collect": "tabletop.collect", "doctor": "health",
+    "play": "show.player", "Player": "show.player",
     "draw_prediction": "show", "write_report": "show", "write_mp4": "show", "read_video": "show",
+    "LiveRun": "live", "playground": "show.playground",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -250,6 +250,33 @@ class Reasoning:
             raise RadliteError("a tuple of (x, y) integer points in 'gripper'", found, fix)
 
 
+def so_far(text: str) -> dict[str, str]:
+    """Every field of a chain that is being written, as text, the one in the making included; never raises."""
+    return {field: content for field, content, _ in reversed(_split(text)[1])}
+
+
+def field_text(chain: Reasoning, field: str) -> str:
+    """One field as it is written behind its tag; "" where it is absent."""
+    return chain.to_text((field,)).removeprefix(TAGS[field]).strip()
+
+
+def read_field(field: str, text: str) -> Any:
+    """The value of one field out of what somebody typed, checked: text, boxes or points.
+
+    Raises:
+        RadliteError: nothing, coordinates that cannot be read or lie outside the frame, or text with a tag.
+    """
+    _known((field,))
+    content = _clean(text)
+    if not content:
+        raise RadliteError(f"words for {field!r}", "nothing", "write something, or leave the field as it was")
+    if field == "gripper" and not content.startswith("["):
+        content = f"[{content}]"
+    value = _parse(field, content)
+    Reasoning(**{field: value}).validate()
+    return value
+
+
 def _known(fields: Iterable[str]) -> set[str]:
     """The fields as a set, after checking that each one exists."""
     names = {fields} if isinstance(fields, str) else set(fields)

@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -130,6 +131,7 @@ def train(
     config: TrainConfig = TrainConfig(),
     progress: bool = True,
     stop_after: int | None = None,
+    on_log: Callable[[dict], object] | None = None,
 ) -> TrainResult:
     """Trains `vlm` (changed in place) on a mixture; `out` gets `adapter/`, `checkpoint/` and `log.jsonl`.
 
@@ -142,6 +144,7 @@ def train(
         config: how to train.
         progress: show a bar.
         stop_after: stop, saved and resumable, after this many steps of this call.
+        on_log: called with every new row of the log, for curves that grow.
 
     Raises:
         RadliteError: a loss that is not a finite number (names the samples), a checkpoint of another run, a full disk.
@@ -165,7 +168,7 @@ def train(
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human))
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
-    return run.loop(step, last, progress)
+    return run.loop(step, last, progress, on_log)
 
 
 def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
@@ -194,7 +197,7 @@ class _Run:
     params: list[Tensor]
     longest: int
 
-    def loop(self, step: int, last: int, progress: bool) -> TrainResult:
+    def loop(self, step: int, last: int, progress: bool, on_log: Callable[[dict], object] | None) -> TrainResult:
         """Steps from `step` up to `last`, saving now and then, at the end, and when interrupted."""
         began = saved = time.monotonic()
         first = step
@@ -215,7 +218,9 @@ class _Run:
                 loss, fields = self.step(step, samples, blind, detail=(step + 1) % self.config.log_every == 0)
                 step += 1
                 bar.update()
-                log.add(step, loss, fields, rate_at(step - 1, self.config), len(samples))
+                row = log.add(step, loss, fields, rate_at(step - 1, self.config), len(samples))
+                if row and on_log:
+                    on_log(row)
                 if time.monotonic() - saved > self.config.checkpoint_seconds:
                     self.save(step)
                     saved = time.monotonic()

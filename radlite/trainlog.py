@@ -27,11 +27,12 @@ class TrainLog:
         self._losses: list[float] = []
         self._samples, self._since = 0, time.monotonic()
 
-    def add(self, step: int, loss: float, fields: dict, rate: float, samples: int) -> None:
+    def add(self, step: int, loss: float, fields: dict, rate: float, samples: int) -> dict | None:
+        """Counts a step; every `every` steps a row is written, and returned."""
         self._losses.append(loss)
         self._samples += samples
         if step % self.every:
-            return
+            return None
         now = time.monotonic()
         row = {
             "step": step,
@@ -43,6 +44,7 @@ class TrainLog:
         with disk_errors(self.path), self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self._losses, self._samples, self._since = [], 0, now
+        return row
 
 
 def read_log(path: str | Path) -> list[dict]:

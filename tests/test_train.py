@@ -62,6 +62,12 @@ def test_it_learns(taught):
     assert all(f["accuracy"] > 0.9 for f in rows[-1]["fields"].values())
 
 
+def test_the_log_is_told_row_by_row(base, mixture, tmp_path):
+    told = []
+    run(base, mixture, tmp_path / "run", on_log=told.append)
+    assert told == read_log(tmp_path / "run" / "log.jsonl") and [row["step"] for row in told] == [2, 4, 6]
+
+
 def test_the_log(finished):
     rows = read_log(finished / "log.jsonl")
     assert [r["step"] for r in rows] == [2, 4, 6]

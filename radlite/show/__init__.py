@@ -3,7 +3,11 @@
 picture = draw_prediction(frame, prediction.reasoning, prediction.action)
 write_mp4("rollout.mp4", side_by_side(frames_a, frames_b, ("ECoT", "RAD")))
 write_report("runs/demo", results, curves, [("the same scene", "runs/demo/rollout.mp4")])
+play(episode)  # in a notebook
 """
+
+from importlib import import_module
+from typing import Any
 
 from radlite.show.compose import side_by_side
 from radlite.show.html import escape
@@ -14,9 +18,11 @@ from radlite.show.text import clean
 from radlite.show.video import read_images, read_video, write_mp4
 
 __all__ = [
+    "Player",
     "clean",
     "draw_prediction",
     "escape",
+    "play",
     "read_images",
     "read_video",
     "reasoning_panel",
@@ -24,3 +30,10 @@ __all__ = [
     "write_mp4",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The player is imported when it is first used: it needs anywidget, which nothing else here does."""
+    if name not in ("play", "Player"):
+        raise AttributeError(f"module 'radlite.show' has no attribute {name!r}")
+    return getattr(import_module("radlite.show.player"), name)

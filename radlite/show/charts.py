@@ -74,6 +74,25 @@ def success_figure(arms: dict[str, dict[str, tuple[int, int]]], labels: dict[str
     return _finished(figure)
 
 
+def accuracy_figure(accuracy: dict[str, dict[str, float]]) -> go.Figure:
+    """Bars of what `evaluate.reasoning_accuracy` gives for several policies: shares written right, and box overlap (0 to 1).
+
+    Errors in pixels and centimetres have another unit and are left out.
+    """
+    fields = [*dict.fromkeys(f for row in accuracy.values() for f in row if not f.endswith(("_px", "_cm")))]
+    rank = {name: n for n, name in enumerate(FIELDS)}
+    fields.sort(key=lambda f: rank.get(f.removesuffix("_iou"), 99))
+    figure = go.Figure()
+    for number, (name, row) in enumerate(accuracy.items()):
+        marker = {"color": _COLOURS[number % 6], "pattern": {"shape": _PATTERNS[number % 6]}}
+        values = [row.get(f) for f in fields]
+        text = [f"{v:.2f}" if v is not None else "" for v in values]
+        labels = [chart_text(f.replace("bboxes_iou", "boxes (overlap)").replace("_", " ")) for f in fields]
+        figure.add_bar(name=chart_text(name), x=labels, y=values, marker=marker, text=text, textposition="outside")
+    figure.update_yaxes(range=[0, 1.12], title="right, or overlap")
+    return figure.update_layout(height=320, barmode="group", margin={"t": 20, "b": 40}, template="plotly_white")
+
+
 def controls_figure(controls: dict[str, dict[str, tuple[int, int]]]) -> dict:
     """Bars of the controls on human-only tasks, with the 5% they should stay below as a dashed line."""
     rows = [
@@ -155,6 +174,15 @@ def curve_figures(curves: dict[str, list[dict]]) -> list[tuple[str, dict]]:
     Raises:
         RadliteError: a row without a step.
     """
+    series = loss_series(curves)
+    rank = {name: n for n, name in enumerate(("total", *FIELDS, "action"))}
+    names = sorted(series, key=lambda f: (rank.get(f, 99), f))
+    arms = [str(a) for a in curves or {}]
+    return [(name, _curve(name, series[name], arms)) for name in names]
+
+
+def loss_series(curves: dict[str, list[dict]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Logs as field -> run -> [(step, loss)], "total" for the loss of all; see `curve_figures` for the rows."""
     series: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for arm, rows in (curves or {}).items():
         for row in rows:
@@ -167,10 +195,7 @@ def curve_figures(curves: dict[str, list[dict]]) -> list[tuple[str, dict]]:
             for field, loss in values.items():
                 if isinstance(loss, (int, float)) and math.isfinite(loss):
                     series.setdefault(str(field), {}).setdefault(str(arm), []).append((step, float(loss)))
-    rank = {name: n for n, name in enumerate(("total", *FIELDS, "action"))}
-    names = sorted(series, key=lambda f: (rank.get(f, 99), f))
-    arms = [str(a) for a in curves or {}]
-    return [(name, _curve(name, series[name], arms)) for name in names]
+    return series
 
 
 def _step(arm: str, row: object) -> float:

@@ -14,12 +14,15 @@ REST_SPEED = 0.02  # m/s
 
 
 class Judge:
-    """Watches one episode; call `update` after every step, it returns True from the step on which the task is done."""
+    """Watches one episode; call `update` after every step, it returns True from the step on which the task is done.
 
-    def __init__(self, world: World, task: Task) -> None:
+    `floor` is the height of the thing's foot on the table, metres; by default where its foot is now.
+    """
+
+    def __init__(self, world: World, task: Task, floor: float | None = None) -> None:
         self.world, self.task = world, task
         self.start = world.position(task.thing).copy()
-        self._floor = world.foot(task.thing)
+        self._floor = world.foot(task.thing) if floor is None else floor
         self._up_for = 0
         self.success = False
 

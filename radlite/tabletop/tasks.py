@@ -82,6 +82,12 @@ def all_tasks(things: tuple[str, ...] = BASE_THINGS + NEW_THINGS) -> list[Task]:
     )
 
 
+def tasks_in(scene: Scene) -> list[Task]:
+    """Every task that names only what stands in the scene."""
+    places = {s.name for s in scene.places}
+    return [t for t in all_tasks(tuple(s.name for s in scene.things)) if t.place is None or t.place in places]
+
+
 def draw_task(rng: np.random.Generator, axis: str | None = None, family: str | None = None) -> Task:
     """A random task of the robot's own (`axis=None`) or of one human-only axis; half of them are `put` unless `family` is given.
 

@@ -1,0 +1,189 @@
+# %% [markdown]
+# # Reasoning chains: what a policy writes before it acts
+#
+# | | |
+# |---|---|
+# | Goal | take a chain apart: fields, text, tokens, and which of the tokens carry loss |
+# | Minutes on two cores | 1 |
+# | Minutes on a GPU | 1 |
+# | Peak memory | 1.2 GB |
+# | Network | none |
+# | At the end you should see | "public checks passed", and a robot sample with about 10% action tokens |
+#
+# A policy that maps pictures straight to motions can only learn from data that has motions. RAD puts words in
+# between, and words can be read off any video. This notebook looks at these words with a magnifying glass,
+# because all of the method lies in them.
+
+# %%
+import inspect
+import os
+from collections import Counter
+from pathlib import Path
+
+import mediapy as media
+
+import radlite
+import radlite.check
+from radlite import Box, EpisodeDataset, Reasoning
+from radlite.collate import ROLES, collate, encode_sample
+
+preset = os.environ.get("RADLITE_PRESET", "laptop")  # "tiny" | "laptop" | "gpu"
+root = next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "data_samples").is_dir())
+robot = EpisodeDataset(root / "data_samples" / "robot")
+human = EpisodeDataset(root / "data_samples" / "human")
+
+# %% [markdown]
+# ## Two kinds of demonstration
+#
+# Before you look: what do you think is the same in a robot's and in a hand's demonstration of one task, and
+# what is missing from the hand's?
+
+# %%
+for data in (robot, human):
+    episode = data[0]
+    actions = "no actions" if episode.actions is None else f"actions {episode.actions.shape}"
+    print(f"{data.embodiment}: {len(data)} episodes; the first: {episode.instruction!r}, {len(episode)} frames, {actions}")
+
+# %% [markdown]
+# The human dataset has no column for actions at all. It is tempting to fill in zeros, so that both kinds look
+# alike. Do not: a zero is an action too. It says "stay where you are", and a policy learns it as readily as
+# any other.
+
+# %%
+radlite.play(robot[0], human[0], titles=["robot: " + robot[0].instruction, "hand: " + human[0].instruction])
+
+# %% [markdown]
+# ## The fields
+#
+# A chain has up to eight fields in one order, from the abstract to pixels (ECoT's order; Zawalski et al.
+# 2024). Why this order? Each field is written after the ones before it and may lean on them: one has to know
+# where the thing is before one can say which way to go.
+
+# %%
+sample = robot.frame(6)
+for name, value in sample.reasoning.to_dict().items():
+    print(f"{name:>15}: {value}")
+
+# %%
+media.show_image(radlite.draw_prediction(sample.image, sample.reasoning, sample.action, size=384))
+
+# %% [markdown]
+# Look at `subtask_reason`: it names gripper and thing with their pixels, and then says how far apart they are
+# *in centimetres*. That is a sum which the model need not do in its head while it acts: first it reads two
+# places, then it writes the difference, then the way follows.
+#
+# ## From fields to text and back
+#
+# The model sees none of this structure, only text. Can a chain be read back from it without loss?
+
+# %%
+text = sample.reasoning.to_text()
+print(text)
+assert Reasoning.from_text(text) == sample.reasoning
+
+# %% [markdown]
+# A field may be missing: nobody has annotated it, or the policy has not got so far. Absent is not the same as
+# empty. A chain without `bboxes` says that nobody looked; one with an empty list says that somebody looked
+# and found nothing.
+
+# %%
+short = Reasoning(task="pick up the red can", bboxes=())
+print(short.to_text())
+print(short.replace(bboxes=(Box("red can", (100, 80, 120, 120)),), move="move down").to_text())
+
+# %% [markdown]
+# ## From text to tokens
+#
+# A language model reads *tokens*. In the tiny base every word, every number and every length such as " 6 cm
+# left" is one token. How many of a robot sample's tokens are actions, do you think? Half?
+
+# %%
+vlm = radlite.load_vlm("radlite-tiny")
+stats = radlite.ActionStats.fit(robot.actions())
+batch = collate([sample, human.frame(6)], vlm, stats)
+roles = [[ROLES[k] for k in row] for row in batch.roles.tolist()]
+for name, row in zip(("robot", "human"), roles, strict=True):
+    counts = Counter(row)
+    words = sum(n for role, n in counts.items() if role not in ("pad", "image", "prompt"))
+    print(f"{name}: {words} tokens after the prompt, of these {counts['action']} of the action;", dict(counts))
+
+# %% [markdown]
+# The seven numbers of the action, and the tag before them, are a small part. If every token counted alike,
+# the action would drown; so its tokens get a larger *weight* (`CollateConfig.action_weight`).
+#
+# ## Which tokens carry loss?
+#
+# Here is the robot's sequence as the model gets it. The last column is the weight of each token in the loss;
+# "-" is none.
+
+# %%
+print(radlite.explain_batch(batch, vlm, row=0))
+
+# %% [markdown]
+# Now the human's. Read its end and compare: what is not there?
+
+# %%
+print(radlite.explain_batch(batch, vlm, row=1))
+
+# %% [markdown]
+# The human's sequence simply stops after its reasoning: no `ACTION:`, no action, and also **no end of
+# sequence**. Why not even that? An end-of-sequence label there would teach: "after the gripper's path, you
+# are done". At the very same place the robot's data says: "now comes the action". A policy that has learnt
+# the first stops where it ought to act.
+#
+# ## Exercise 1: the RAD loss mask
+#
+# Difficulty: 2 of 3. Time: 15 minutes.
+#
+# Write the rule down. You get the role of every token of one sequence, and who acts in it; return for each
+# token whether it carries loss. Roles are `"image"`, `"prompt"`, the eight field names, `"action_tag"`,
+# `"action"`, `"eos"` and `"pad"`. Beware: somebody may hand you a human sequence to which zero-filled actions
+# and an end of sequence were appended. They must not count.
+#
+# <details><summary>Hint 1</summary>
+#
+# The prompt and the picture are given at test time. Nobody has to predict them.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Which roles teach something true in a human's video? Which only in a robot's?
+#
+# </details>
+
+# %%
+def loss_mask(roles: list[str], embodiment: str) -> list[bool]:
+    """Which tokens carry loss.
+
+    Args:
+        roles: role of every token, in order.
+        embodiment: "robot" or "human".
+
+    Returns:
+        One bool a token.
+    """
+    # solution: return one bool a token, True where the token carries loss
+    paid = set(radlite.FIELDS)
+    if embodiment == "robot":
+        paid |= {"action_tag", "action", "eos"}
+    return [role in paid for role in roles]
+    # end of solution
+
+
+# %%
+radlite.check.loss_mask(loss_mask)
+
+# %% [markdown]
+# ## How the library does it
+#
+# `radlite` builds the row piece by piece, and says for every piece whether it is paid. Find the three lines
+# that make RAD out of ECoT.
+
+# %%
+print(inspect.getsource(encode_sample))
+
+# %% [markdown]
+# The lines are those under `if sample.action is not None`: what a robot's sample has more. Everything else is
+# the same for both, and that is the method: **one model, one loss, two kinds of data**.
+#
+# Next: [03_mixed_data_training](03_mixed_data_training.ipynb) mixes the two and trains.
