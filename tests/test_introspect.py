@@ -1,6 +1,7 @@
 """Inside a chain: beliefs and attention are those of the very passes that write it, and what is shown of them is safe."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,26 +52,19 @@ def test_attention_is_a_share_over_the_cells_of_the_picture(policy, inside):
     assert (inside.attention >= 0).all() and (inside.attention.sum((-1, -2)) <= 1 + 1e-5).all()
 
 
-def test_a_later_cell_of_the_picture_is_a_later_cell_of_the_map(policy, few):
+def test_a_later_cell_of_the_picture_is_a_later_cell_of_the_map(policy, few, monkeypatch):
     """Attention handed to one place of the sequence comes out at that row and column."""
     vlm = policy.vlm
     first = vlm.prompt_ids("x").index(vlm.image_token_id)
     side = round(vlm.image_tokens**0.5)
 
-    class Fake(torch.nn.Module):
-        config = vlm.base.model.text_model.config
+    def looks_there(inputs_embeds, **_):
+        attention = torch.zeros(1, 1, inputs_embeds.shape[1], inputs_embeds.shape[1])
+        attention[..., first + 2 * side + 3] = 1
+        return SimpleNamespace(last_hidden_state=inputs_embeds, attentions=[attention])
 
-        def forward(self, inputs_embeds, **_):
-            attention = torch.zeros(1, 1, inputs_embeds.shape[1], inputs_embeds.shape[1])
-            attention[..., first + 2 * side + 3] = 1
-            return type("Out", (), {"last_hidden_state": inputs_embeds, "attentions": [attention]})
-
-    real = vlm.base.model.text_model
-    try:
-        vlm.base.model.text_model = Fake()
-        seen = look_inside(policy, few.frame(0).image, few.frame(0).instruction, Reasoning(task="stop")).attention
-    finally:
-        vlm.base.model.text_model = real
+    monkeypatch.setattr(vlm.base.model.text_model, "forward", looks_there)
+    seen = look_inside(policy, few.frame(0).image, few.frame(0).instruction, Reasoning(task="stop")).attention
     assert (seen[0, 0].argmax(axis=None) % side**2) == 2 * side + 3 and seen[..., 2, 3].min() == 1
 
 
