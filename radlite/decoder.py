@@ -1,4 +1,4 @@
-"""Writing token by token: a decoder with a key-value cache that never moves what it holds.
+"""Writing: a decoder with a key-value cache that never moves what it holds.
 
 `transformers` grows its cache by copying all of it for every token. Here the buffers have their final
 length from the start.
@@ -16,85 +16,109 @@ from radlite.errors import RadliteError
 class _RoomyLayer(DynamicLayer):
     """Keys and values of one layer in buffers of their final length: a new token copies only itself.
 
-    The buffers are in the precision of the weights, also where prompts are read in another one.
+    The buffers are in the precision of the weights, also where prompts are read in another one. What is not written yet is
+    zero: it is masked, and a masked number must still be a number.
     """
 
     def __init__(self, room: int, dtype: torch.dtype) -> None:
         super().__init__()
         self._room, self.dtype = room, dtype
+        self.places: tuple[Tensor, Tensor] | None = None  # rows (B, 1) and slots (B, T) of what is read next
+        self.end = 0  # slots in use, of the longest row
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.device, self.is_initialized = key_states.device, True
         b, heads, _, d = key_states.shape
-        self._buffers = [x.new_empty(b, heads, self._room, d, dtype=self.dtype) for x in (key_states, value_states)]
+        self._buffers = [x.new_zeros(b, heads, self._room, d, dtype=self.dtype) for x in (key_states, value_states)]
         self.keys, self.values = (x[:, :, :0] for x in self._buffers)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Writes (B, heads, T, d) behind what is there; returns views of all of it."""
+        """Writes (B, heads, T, d) to `places`, or from the beginning; returns views of all that is in use."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
-        end = start + key_states.shape[-2]
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, start:end] = new
-        self.keys, self.values = (x[:, :, :end] for x in self._buffers)
+            if self.places is None:
+                buffer[:, :, : self.end] = new
+            else:
+                rows, slots = self.places
+                buffer[rows, :, slots] = new.transpose(1, 2).to(self.dtype)
+        self.keys, self.values = (x[:, :, : self.end] for x in self._buffers)
         return self.keys, self.values
 
-    def keep(self, rows: Tensor) -> None:
-        """Goes on with these rows only, (n,) positions."""
-        used, old = self.get_seq_length(), self._buffers
-        self._buffers = [x.new_empty(len(rows), *x.shape[1:]) for x in old]
-        for buffer, x in zip(self._buffers, old, strict=True):
-            buffer[:, :, :used] = x[rows, :, :used]
-        self.keys, self.values = (x[:, :, :used] for x in self._buffers)
+    def keep(self, rows: list[int]) -> None:
+        """Goes on with these rows only, positions in ascending order; they move up within their buffers."""
+        for buffer in self._buffers:
+            for k, row in enumerate(rows):
+                if k != row:
+                    buffer[k, :, : self.end] = buffer[row, :, : self.end]
+        self._buffers = [x[: len(rows)] for x in self._buffers]
+        self.keys, self.values = (x[:, :, : self.end] for x in self._buffers)
 
 
 class Decoder:
-    """Writes one token a row at a time against a key-value cache.
+    """Writes against a key-value cache, one token a row at a time, or several that one expects and then accepts in part.
 
-    `start()` gives the hidden state (B, D) after the prompt, `step(ids (B,))` the one after that token.
+    `start()` gives the hidden state (B, D) after the prompt, `step(ids (B, T))` those after each of these tokens. Rows
+    need not go on equally far: `accept` says how many of the last tokens count, and the others are forgotten.
 
     Args:
         text_model: a `transformers` decoder without its output layer.
         embeds: (B, T, D), left-padded prompts, pictures included.
         attention_mask: (B, T), 1 for tokens and 0 for padding.
-        length: tokens that there will be at most, prompt included.
+        length: tokens that there will be at most, prompt and those that are not accepted included.
     """
 
     def __init__(self, text_model: nn.Module, embeds: Tensor, attention_mask: Tensor, length: int) -> None:
         self._model, self._embeds, self._length = text_model, embeds, length
-        b, self._used = attention_mask.shape
-        self._mask = torch.cat([attention_mask, attention_mask.new_ones(b, length - self._used)], 1)
+        b, width = attention_mask.shape
+        self._prompt = attention_mask
+        self._ends = torch.full((b,), width, device=attention_mask.device)  # slots that a row has filled
+        self._padding = width - attention_mask.sum(1)
+        # what a row may look at once it has got that far
+        self._seen = torch.cat([attention_mask.bool(), attention_mask.new_ones(b, length - width).bool()], 1)
         layers, self._dtype = text_model.config.num_hidden_layers, text_model.dtype
         self._cache = Cache(layers=[_RoomyLayer(length, self._dtype) for _ in range(layers)])
 
     def start(self) -> Tensor:
         """Reads the prompts; call it once, under `autocast` if one likes."""
-        mask = self._mask[:, : self._used]
-        return self._run(self._embeds, (mask.cumsum(1) - 1).clamp(min=0))
+        self._place(None, self._prompt.shape[1])
+        return self._run(self._embeds, self._prompt, (self._prompt.cumsum(1) - 1).clamp(min=0))[:, -1]
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Reads one more token a row, ids (B,)."""
-        if self._used == self._length:
-            raise RadliteError(
-                f"at most {self._length} tokens", "one more", "ask for more room in VLM.decoder"
-            )
-        self._used += 1
-        return self._run(
-            self._model.get_input_embeddings()(tokens[:, None]),
-            self._mask[:, : self._used].sum(1, keepdim=True) - 1,
-        )
+    def step(self, tokens: Tensor, accept: bool = True) -> Tensor:
+        """Reads more tokens, ids (B, T); hidden states (B, T, D), each after its token.
+
+        Raises:
+            RadliteError: more than there is room for.
+        """
+        slots = self._ends[:, None] + torch.arange(tokens.shape[1], device=tokens.device)  # (B, T)
+        end = int(slots.max()) + 1
+        if end > self._length:
+            raise RadliteError(f"at most {self._length} tokens", f"{end}", "ask for more room in VLM.decoder")
+        self._place((torch.arange(len(slots), device=slots.device)[:, None], slots), end)
+        may = self._seen[:, None, :end] & (torch.arange(end, device=slots.device) <= slots[..., None])  # (B, T, end)
+        mask = torch.zeros(may.shape, dtype=self._dtype, device=may.device).masked_fill(~may, torch.finfo(self._dtype).min)
+        hidden = self._run(self._model.get_input_embeddings()(tokens), mask[:, None], slots - self._padding[:, None])
+        if accept:
+            self.accept(torch.full_like(self._ends, tokens.shape[1]))
+        return hidden
+
+    def accept(self, counts: Tensor) -> None:
+        """Keeps the first `counts` (B,) of the tokens of the last `step(..., accept=False)`."""
+        self._ends = self._ends + counts
 
     def keep(self, rows: list[int]) -> None:
-        """Goes on with these rows only: what is finished need not be computed."""
-        positions = torch.tensor(rows, device=self._mask.device)
-        self._mask = self._mask[positions]
+        """Goes on with these rows only, in ascending order: what is finished need not be computed."""
+        positions = torch.tensor(rows, device=self._ends.device)
+        self._seen, self._ends, self._padding = (x[positions] for x in (self._seen, self._ends, self._padding))
         for layer in self._cache.layers:
-            layer.keep(positions)
+            layer.keep(rows)
 
-    def _run(self, embeds: Tensor, positions: Tensor) -> Tensor:
+    def _place(self, places: tuple[Tensor, Tensor] | None, end: int) -> None:
+        for layer in self._cache.layers:
+            layer.places, layer.end = places, end
+
+    def _run(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         out = self._model(
-            inputs_embeds=embeds, attention_mask=self._mask[:, : self._used], position_ids=positions,
-            past_key_values=self._cache, use_cache=True,
-        )  # fmt: skip
-        return out.last_hidden_state[:, -1].to(self._dtype)
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=self._cache, use_cache=True
+        )
+        return out.last_hidden_state.to(self._dtype)

@@ -30,9 +30,9 @@ from radlite.rollouts import (
     PolicyAgent,
     RandomAgent,
     StillAgent,
-    another_instruction,
     rollout,
     suited_workers,
+    told_another_task,
 )  # fmt: skip
 from radlite.show import write_mp4, write_report
 from radlite.stages import Stages
@@ -149,7 +149,7 @@ class _Demo:
             acting[arm] = self.stages.run(
                 f"act_{arm}", self._act_key(arm), lambda arm=arm: self._act(arm), made
             )
-        controls = self.stages.run("controls", self._act_key("rad"), self._controls)
+        controls = self.stages.run("controls", self._key("control_trials"), self._controls)
         results = self._results(data, training, acting, controls)
         self.say("4/4 writing the report")
         report(self.out)
@@ -218,19 +218,24 @@ class _Demo:
         c = self.config
         agent = PolicyAgent(load_policy(c.base, self.out / arm))
         own, human_only = trials(None, c.robot_trials, c.seed), self.human_only(c.human_only_trials)
+        control = [told_another_task(t) for t in self.human_only(c.control_trials)] if arm == "rad" else []
+        ends = len(own), len(own) + len(human_only)
         # the first of each axis is shown, whatever comes out
         shown = [len(own) + i * len(human_only) // 3 for i in range(3)] if arm in ARMS else []
-        outcomes = self._rollout(agent, [*own, *human_only], f"{arm} acts", shown)  # together: large batches are cheaper
+        # all together: large batches are cheaper
+        outcomes = self._rollout(agent, [*own, *human_only, *control], f"{arm} acts", shown)
         for number, index in enumerate(shown):
             keep_clip(self.out, arm, number, outcomes[index])
         return {
-            "robot_tasks": summarise(outcomes[: len(own)]),
-            "human_only_tasks": summarise(outcomes[len(own) :]),
+            "robot_tasks": summarise(outcomes[: ends[0]]),
+            "human_only_tasks": summarise(outcomes[ends[0] : ends[1]]),
             "fields": self._fields(agent.policy),
+            **({"wrong_instruction": summarise(outcomes[ends[1] :])} if control else {}),
         }
 
     def _rollout(self, agent, todo: list[Trial], label: str, keep: Sequence[int] = ()) -> list[Outcome]:
-        workers = suited_workers(best_device(), len(todo))
+        # who does not think is done before a second process has started
+        workers = suited_workers(best_device(), len(todo)) if isinstance(agent, PolicyAgent) else 1
         return rollout(agent, todo, keep=keep, progress=self.progress, label=label, workers=workers)
 
     def human_only(self, count: int) -> list[Trial]:
@@ -249,20 +254,14 @@ class _Demo:
         return table
 
     def _controls(self) -> dict:
-        c = self.config
-        human_only = self.human_only(c.control_trials)
-        wrong = PolicyAgent(load_policy(c.base, self.out / "rad"), instruct=another_instruction)
-        agents = {
-            "do_nothing": StillAgent(),
-            "random_actions": RandomAgent(c.seed),
-            "rad_wrong_instruction": wrong,
-        }
+        human_only = self.human_only(self.config.control_trials)
+        agents = {"do_nothing": StillAgent(), "random_actions": RandomAgent(self.config.seed)}
         return {name: summarise(self._rollout(agent, human_only, name)) for name, agent in agents.items()}
 
     # -- what came out -----------------------------------------------------------------------------------------------
     def _results(self, data: dict, training: dict, acting: dict, controls: dict) -> dict:
-        arms = {arm: acting[arm]["result"] for arm in ARMS}
-        others = dict(controls["result"])
+        arms = {arm: dict(acting[arm]["result"]) for arm in ARMS}
+        others = controls["result"] | {"rad_wrong_instruction": arms["rad"].pop("wrong_instruction")}
         if "ecot_matched" in acting:
             others["ecot_matched"] = {
                 k: v for k, v in acting["ecot_matched"]["result"].items() if k != "fields"

@@ -72,12 +72,13 @@ class LiveRun:
 
     def __init__(self, policy: Policy, trial: Trial, instruction: str | None = None, decode: str = "expectation") -> None:
         self._policy, self.decode, self._turn = policy, decode, 0
+        self._draft: Prediction | None = None
         self.reset(trial, instruction)
 
     def reset(self, trial: Trial | None = None, instruction: str | None = None) -> None:
         """Begins anew: in another trial, or in the same scene again. Edits and records are dropped."""
         trial = trial or self.trial
-        instruction = checked_instruction(trial.task.instruction if instruction is None else instruction)
+        instruction = checked_instruction(trial.instruction if instruction is None else instruction)
         self._env = TabletopEnv(max_steps=sys.maxsize)
         observation, _ = self._env.reset(options={"trial": trial})
         self._floors = {s.name: self._env.world.foot(s.name) for s in trial.scene.things}
@@ -228,8 +229,10 @@ class LiveRun:
         """Goes on from a chain; drawn as in `PolicyAgent`, the plan's first frame likeliest."""
         seed = None if self._memory is None else self.trial.seed * 1_000 + self.steps
         words = (np.stack([self.image]), [self.instruction], [chain])
-        for (said,) in self._policy.predict(*words, stream=True, decode=self.decode, seeds=[seed]):
+        options = {"stream": True, "decode": self.decode, "seeds": [seed], "drafts": [self._draft]}
+        for (said,) in self._policy.predict(*words, **options):
             yield said
+        self._draft = said  # the next one will be much like it
 
     # -- editing ---------------------------------------------------------------------------------------------------
     def edit(self, steps: int | None = None, **fields: Any) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from radlite.actions import ACTION_DIM, ActionStats, decode, encode, expectation
 from radlite.adapter import load_adapter
+from radlite.decoder import Decoder
+from radlite.drafts import AHEAD, Drafts
 from radlite.errors import RadliteError
 from radlite.precision import autocast
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
@@ -73,7 +75,8 @@ class Policy:
 
     def predict(self, images: np.ndarray | Sequence[np.ndarray], instructions: Sequence[str] | str,
                 reasoning: Reasoning | Sequence[Reasoning | None] | bool | None = None, stream: bool = False,
-                decode: str = "expectation", seeds: Sequence[int | None] | None = None
+                decode: str = "expectation", seeds: Sequence[int | None] | None = None,
+                drafts: Sequence[Prediction | None] | None = None
                 ) -> list[Prediction] | Iterator[list[Prediction]]:
         """Reasons and acts on a batch of pictures.
 
@@ -87,6 +90,8 @@ class Policy:
                 over its scale; "mode": the most likely token everywhere.
             seeds: one a picture, of a chain that is drawn: each token among those that are at least `KEPT` times as likely
                 as the likeliest. The same seed draws the same, whatever else is in the batch; None draws nothing.
+            drafts: one a picture, what is likely to be said, for instance at the frame before, or None. It is only faster:
+                what is said is the same.
 
         Raises:
             RadliteError: wrong shapes or counts, or a policy without action statistics.
@@ -96,7 +101,11 @@ class Policy:
         fine = all(s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds)
         if len(seeds) != len(images) or not fine:
             raise RadliteError(f"{len(images)} seeds >= 0 or None, one a picture", f"{seeds[:8]}", "give one for each picture")
-        states = self._generate(images, instructions, chains, decode, seeds, stream)
+        drafts = [None] * len(images) if drafts is None else list(drafts)
+        if len(drafts) != len(images) or not all(d is None or isinstance(d, Prediction) for d in drafts):
+            raise RadliteError(f"{len(images)} drafts, each a Prediction or None", f"{len(drafts)}, {drafts[:1]!r:.80}",
+                               "give what `predict` returned for the frame before")
+        states = self._generate(images, instructions, chains, decode, seeds, drafts, stream)
         if stream:
             return states
         *_, last = states
@@ -104,27 +113,40 @@ class Policy:
 
     @torch.inference_mode()
     def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
-                  seeds: list[int | None], stream: bool) -> Iterator[list[Prediction]]:
+                  seeds: list[int | None], drafts: list[Prediction | None], stream: bool) -> Iterator[list[Prediction]]:
         vlm, room = self.vlm, min(MAX_REASONING, self.longest_chain * 5 // 4)
-        writer = _Writer(vlm, self.stats, chains, mode, room, seeds)
+        writer = _Writer(vlm, self.stats, chains, mode, room, seeds, drafts)
         prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
         width = max(map(len, prompts))
         pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
         ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
         mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
         with autocast(self.precision, vlm.device):
-            decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16)
+            decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16 + AHEAD)
             hidden = decoder.start()  # (B, D)
-        while True:
-            tokens = writer.choose(vlm.lm_head(hidden).float())
-            if writer.done:
-                break
+        tokens = writer.choose(vlm.lm_head(hidden).float())
+        while not writer.done:
             yield from ([writer.predictions()] if stream else [])
             if kept := writer.leave_finished():
                 decoder.keep(kept)
                 tokens = tokens[kept]
-            hidden = decoder.step(tokens)
+            tokens = self._go_on(decoder, writer, tokens)
         yield writer.predictions()
+
+    def _go_on(self, decoder: Decoder, writer: _Writer, tokens: Tensor) -> Tensor:
+        """Reads the last token of every row and what the row is expected to write next; the last one it writes, (n,) ids."""
+        guesses = writer.guesses()  # (n, AHEAD), or (n, 0) where nobody expects anything
+        ids = torch.cat([tokens[:, None], guesses.clamp(min=0)], 1)
+        hidden = decoder.step(ids, accept=False)  # (n, 1 + AHEAD, D)
+        tokens, read = tokens.clone(), torch.zeros_like(tokens)
+        going = torch.arange(len(tokens), device=tokens.device)
+        for k in range(hidden.shape[1]):
+            tokens[going] = writer.choose(self.vlm.lm_head(hidden[going, k]).float(), going.tolist())
+            read[going] += 1
+            if k == guesses.shape[1] or not len(going := going[tokens[going] == guesses[going, k]]):
+                break
+        decoder.accept(read)
+        return tokens
 
 
 def _checked(images, instructions, reasoning, mode, policy: Policy):
@@ -158,7 +180,7 @@ class _Writer:
     """Chooses tokens for every row: reasoning first, then the tag, then seven action tokens."""
 
     def __init__(self, vlm: VLM, stats: ActionStats, chains: list, mode: str, room: int,
-                 seeds: Sequence[int | None]) -> None:
+                 seeds: Sequence[int | None], drafts: Sequence[Prediction | None] | None = None) -> None:
         self.vlm, self.stats, self.chains, self.mode, self.room = vlm, stats, chains, mode, room
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
@@ -166,6 +188,9 @@ class _Writer:
         self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
         self.draws = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
         rows = len(chains)
+        spoken = [() if draft is None else draft.tokens for draft in drafts or [None] * rows]
+        self.drafts = Drafts([vlm.tokenizer.convert_tokens_to_ids(list(tokens)) for tokens in spoken])
+        self.drafted = any(spoken)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
         self.probs: list[list[np.ndarray]] = [[] for _ in range(rows)]
@@ -179,30 +204,38 @@ class _Writer:
         text = chain.to_text() if isinstance(chain, Reasoning) else ""
         return self.vlm.encode(f" {text}") if text else []
 
-    def choose(self, logits: Tensor) -> Tensor:
-        """Next token of every active row from logits (n, V); (n,) ids."""
+    def guesses(self) -> Tensor:
+        """What every active row is expected to write next, (n, AHEAD) ids, -1 for none; (n, 0) if nothing is expected at all."""
+        guesses = [self.drafts.next(row, AHEAD) if len(self.probs[row]) < ACTION_DIM else [] for row in self.active]
+        padded = [ids + [-1] * (AHEAD - len(ids)) for ids in guesses]
+        return torch.tensor(padded, dtype=torch.long, device=self.actions.device)[:, : AHEAD if any(guesses) else 0]
+
+    def choose(self, logits: Tensor, at: Sequence[int] | None = None) -> Tensor:
+        """Next token of the active rows, or of those at these positions among them, from logits (n, V); (n,) ids."""
+        rows = self.active if at is None else [self.active[k] for k in at]
         free = logits.index_fill(1, self.banned, -torch.inf)
         if not self.tokens[0]:
             for row, chain in enumerate(self.chains):
                 self._only_tags(free[row], chain)
         free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
-        greedy = self._words(free, free_log).tolist()
-        probs = action_log.exp().cpu().numpy() if any(map(self._acting, self.active)) else [None] * len(greedy)
-        chosen = [
-            self._choose_row(row, *said) for row, *said in zip(self.active, greedy, free_log, action_log, probs, strict=True)
-        ]
+        greedy = self._words(rows, free, free_log).tolist()
+        probs = action_log.exp().cpu().numpy() if any(map(self._acting, rows)) else [None] * len(greedy)
+        chosen = [self._choose_row(row, *said) for row, *said in zip(rows, greedy, free_log, action_log, probs, strict=True)]
+        if self.drafted:
+            for row, token in zip(rows, chosen, strict=True):
+                self.drafts.told(row, token)
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
         return torch.tensor(chosen, device=logits.device)
 
-    def _words(self, free: Tensor, log: Tensor) -> Tensor:
-        """What every active row would say next if it goes on with its chain, (n,) ids."""
+    def _words(self, rows: Sequence[int], free: Tensor, log: Tensor) -> Tensor:
+        """What each of these rows would say next if it goes on with its chain, (n,) ids."""
         said = log.argmax(-1)
         said = said if self.medians is None else self.medians(said, free)
-        drawn = [k for k, row in enumerate(self.active) if self.draws[row]]
+        drawn = [k for k, row in enumerate(rows) if self.draws[row]]
         if drawn:
             probs = log[drawn].exp()
             below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
-            at = torch.tensor([[self.draws[self.active[k]].random() * (1 - 1e-6)] for k in drawn], device=log.device)
+            at = torch.tensor([[self.draws[rows[k]].random() * (1 - 1e-6)] for k in drawn], device=log.device)
             said[drawn] = (below <= at * below[:, -1:]).sum(-1)
         return said
 

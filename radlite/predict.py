@@ -42,7 +42,7 @@ def predict_frames(policy: Policy, frames: Sequence[np.ndarray], instruction: st
     starts = range(1, len(frames), BATCH)
     for start in tqdm(starts, desc="predict", unit="batch", disable=not progress or len(starts) < 2, leave=False):
         part = list(frames[start : start + BATCH])
-        said += policy.predict(part, [instruction] * len(part), chain)
+        said += policy.predict(part, [instruction] * len(part), chain, drafts=[said[-1]] * len(part))
     return said
 
 

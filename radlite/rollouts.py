@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ from radlite.reasoning import MEMORY, Reasoning
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
-BATCH = 64  # trials that run side by side
+BATCH = 80  # trials that run side by side
 
 
 class Agent(Protocol):
@@ -37,16 +37,11 @@ class Agent(Protocol):
         """Actions (n, 7) for the trials `rows`, given their pictures uint8 (n, H, W, 3), and what was thought."""
 
 
-def own_instruction(trial: Trial) -> str:
-    """What a trial asks for."""
-    return trial.task.instruction
-
-
-def another_instruction(trial: Trial) -> str:
-    """A task of the same family about another thing that stands in the scene (the last one that is the robot's own)."""
+def told_another_task(trial: Trial) -> Trial:
+    """The trial with another instruction: the same about another thing in the scene (the last that is the robot's own)."""
     task = trial.task
     other = [s.name for s in trial.scene.things if s.name != task.thing and s.name in BASE_THINGS][-1]
-    return Task(task.family, other, task.place, task.direction).instruction
+    return replace(trial, told=Task(task.family, other, task.place, task.direction).instruction)
 
 
 @dataclass
@@ -58,22 +53,21 @@ class PolicyAgent:
         decode: "expectation" or "mode".
         draw: draws the chain after the first frame's (whose plan is kept) instead of taking what is most likely. It gets out of
             a picture that is misread: while nothing moves the picture stays the same, and so does what is most likely.
-        instruct: gives the instruction of a trial; by default the trial's own.
         think: False acts without any reasoning.
     """
 
     policy: Policy
     decode: str = "expectation"
     draw: bool = True
-    instruct: Callable[[Trial], str] = own_instruction
     think: bool = True
     _instructions: list[str] = field(default_factory=list)
     _plans: dict[int, Reasoning] = field(default_factory=dict)
+    _said: dict[int, Prediction] = field(default_factory=dict)
     _seeds: list[int] = field(default_factory=list)
     _frames: list[int] = field(default_factory=list)
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        self._instructions, self._plans = [self.instruct(t) for t in trials], {}
+        self._instructions, self._plans, self._said = [t.instruction for t in trials], {}, {}
         self._frames, self._seeds = [0] * len(trials), [t.seed * 1_000 for t in trials]
 
     def act(self, rows: Sequence[int], images: np.ndarray) -> tuple[np.ndarray, list[Prediction | None]]:
@@ -81,8 +75,10 @@ class PolicyAgent:
         seeds = [self._seeds[r] + self._frames[r] if self.draw and self._frames[r] else None for r in rows]
         for r in rows:
             self._frames[r] += 1
-        said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode, seeds=seeds)
+        said = self.policy.predict(images, [self._instructions[r] for r in rows], chains, decode=self.decode, seeds=seeds,
+                                   drafts=[self._said.get(r) for r in rows])
         for row, one in zip(rows, said, strict=True):
+            self._said[row] = one
             if self.think and row not in self._plans:
                 self._plans[row] = Reasoning(**{f: getattr(one.reasoning, f) for f in MEMORY})
         return np.stack([p.action for p in said]), said
@@ -165,7 +161,7 @@ def rollout(
 
 def suited_workers(device: str, trials: int) -> int:
     """Processes for `rollout`: on a CPU one a core, up to four, where there is enough to do for their start to pay."""
-    return min(4, os.cpu_count() or 1) if device == "cpu" and trials >= 24 else 1
+    return min(4, os.cpu_count() or 1) if device == "cpu" and trials >= 16 else 1
 
 
 def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[list[Outcome]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import nbformat
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "notebooks"
@@ -127,6 +128,8 @@ class _Memory:
     """Peak resident memory of the processes below this one, in bytes, looked at ten times a second."""
 
     def __enter__(self) -> _Memory:
+        self._this = psutil.Process()
+        self._others = {process.pid for process in self._this.children(recursive=True)}  # before the kernel is there
         self.peak, self._over = 0, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -137,15 +140,14 @@ class _Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        import psutil
-
-        this = psutil.Process()
-        others = {process.pid for process in this.children(recursive=True)}
         while not self._over.wait(0.1):
-            total = 0
-            for process in this.children(recursive=True):
-                try:
-                    total += process.memory_info().rss if process.pid not in others else 0
-                except psutil.Error:  # it has just ended
-                    continue
-            self.peak = max(self.peak, total)
+            mine = [process for process in self._this.children(recursive=True) if process.pid not in self._others]
+            self.peak = max(self.peak, sum(map(_resident, mine)))
+
+
+def _resident(process: psutil.Process) -> int:
+    """Resident memory of a process in bytes; 0 for one that has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0

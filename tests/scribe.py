@@ -34,7 +34,7 @@ class Scribe:
         sideways = 0.03 * (("left" in chain.move) - ("right" in chain.move))
         return np.array([0, sideways, 0, 0, 0, 0, 1], np.float32)
 
-    def predict(self, images, instructions, reasoning=None, stream=False, decode="expectation", seeds=None):
+    def predict(self, images, instructions, reasoning=None, stream=False, decode="expectation", seeds=None, drafts=None):
         given = reasoning[0] or Reasoning()
         self.asked.append((instructions[0], given, seeds[0]))
         states = self._states(given, self.chain(len(self.asked)))

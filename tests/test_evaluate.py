@@ -16,7 +16,7 @@ from radlite.errors import RadliteError
 from radlite.evaluate import evaluate, iou, reasoning_accuracy, summarise
 from radlite.policy import Prediction, load_policy
 from radlite.reasoning import FIELDS, FRAME_SIZE, Box, Reasoning
-from radlite.rollouts import PolicyAgent, RandomAgent, StillAgent, another_instruction, rollout
+from radlite.rollouts import PolicyAgent, RandomAgent, StillAgent, rollout, told_another_task
 from radlite.stats import wilson
 from radlite.tabletop.env import MAX_DELTA, trials
 from radlite.tabletop.tasks import AXES, BASE_THINGS, parse_task
@@ -134,7 +134,7 @@ class Speaker:
     def __init__(self):
         self.asked, self.seeds = [], []
 
-    def predict(self, images, instructions, reasoning=None, decode="expectation", seeds=None):
+    def predict(self, images, instructions, reasoning=None, decode="expectation", seeds=None, drafts=None):
         self.asked.append((list(instructions), reasoning, decode))
         self.seeds.append(seeds)
         plans = [f"1. plan {len(self.asked)}"] * len(images)
@@ -194,7 +194,9 @@ def test_trials_are_a_function_of_axis_and_seed():
 @pytest.mark.parametrize("axis", [None, *AXES])
 def test_the_wrong_instruction_never_names_the_right_thing(axis):
     for trial in trials(axis, 60):
-        other = parse_task(another_instruction(trial))
+        told = told_another_task(trial)
+        other = parse_task(told.instruction)
+        assert told.task == trial.task and trial.instruction == trial.task.instruction
         assert other.thing != trial.task.thing and other.thing in BASE_THINGS
         assert other.thing in {s.name for s in trial.scene.things}
         assert (other.family, other.place, other.direction) == (

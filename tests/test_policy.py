@@ -12,6 +12,7 @@ from radlite import policy as acting
 from radlite.actions import BINS, decode, expectation
 from radlite.collate import CollateConfig, collate
 from radlite.decoder import Decoder
+from radlite.drafts import Drafts
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
@@ -85,6 +86,69 @@ def test_rows_that_are_finished_leave_and_change_nothing(policy, shown, monkeypa
     monkeypatch.setattr(acting._Writer, "leave_finished", lambda writer: [])
     for one, other in zip(left, policy.predict(*ask), strict=True):
         same(one, other)
+
+
+def passes(monkeypatch):
+    """Counts how often the decoder reads."""
+    counted, step = [], Decoder.step
+    monkeypatch.setattr(Decoder, "step", lambda *args, **kwargs: (counted.append(1), step(*args, **kwargs))[1])
+    return counted
+
+
+@pytest.mark.parametrize("seeds", [None, [5, None, 6]])
+def test_a_draft_changes_nothing_but_the_number_of_passes(policy, shown, seeds, monkeypatch):
+    """A right one, one of another row, one that is cut off, none: the same is said."""
+    ask = {"images": [s.image for s in shown], "instructions": [s.instruction for s in shown], "seeds": seeds}
+    counted = passes(monkeypatch)
+    alone = policy.predict(**ask)
+    most = len(counted)
+    cut = replace(alone[2], tokens=alone[2].tokens[:5])
+    for drafts in (alone, alone[::-1], [None, alone[1], cut], [alone[1], cut, None], [None] * 3):
+        counted.clear()
+        for one, other in zip(policy.predict(**ask, drafts=drafts), alone, strict=True):
+            same(one, other)
+        assert len(counted) <= (most if drafts is not alone else most * 2 // 3)
+    with pytest.raises(RadliteError, match="3 drafts"):
+        policy.predict(**ask, drafts=alone[:2])
+
+
+def test_a_draft_helps_from_where_a_chain_was_given(policy, shown, said, monkeypatch):
+    chains = [one.reasoning.before("move") for one in said]
+    ask = [s.image for s in shown], [s.instruction for s in shown], chains
+    counted = passes(monkeypatch)
+    alone = policy.predict(*ask)
+    most = len(counted)
+    counted.clear()
+    for one, other in zip(policy.predict(*ask, drafts=said), alone, strict=True):
+        same(one, other)
+    assert len(counted) < most
+
+
+@given(st.lists(st.integers(0, 6), max_size=30), st.lists(st.integers(0, 6), max_size=30), st.integers(0, 4))
+def test_drafts_follow_whatever_is_written(expected, written, count):
+    drafts = Drafts([expected, []])
+    for token in written:
+        drafts.told(0, token)
+        drafts.told(1, token)
+        ahead = drafts.next(0, count)
+        assert len(ahead) <= count and not drafts.next(1, count)
+        assert any(expected[k : k + len(ahead)] == ahead for k in range(len(expected) + 1))
+
+
+def test_drafts_find_back_when_a_chain_is_shorter_longer_or_has_another_word():
+    expected = list(range(10, 30))
+    for written, then in (
+        ([10, 11, 12], [13, 14]),
+        ([10, 11, 99], [13, 14]),  # another word
+        ([10, 11, 15, 16], [17, 18]),  # shorter
+        ([10, 11, 98, 99, 97, 12, 13], [14, 15]),  # longer
+        ([14, 15], [16, 17]),  # begun further on
+        (expected, []),
+    ):
+        drafts = Drafts([expected])
+        for token in written:
+            drafts.told(0, token)
+        assert drafts.next(0, 2) == then
 
 
 def test_neither_order_nor_a_very_long_neighbour_matters(policy, shown, said):

@@ -337,13 +337,13 @@ def test_decoder_with_cache_and_left_padding_agrees_with_forward(vlm, frames):
     chain = vlm.encode(CHAIN)[:12]
     ids, mask = batch_of(vlm, ["put the red can on the plate", "stop"], left=True)
     decoder = vlm.decoder(ids, mask, vlm.pixel_values(frames), len(chain))
-    states = [decoder.start()] + [decoder.step(torch.tensor([t, t])) for t in chain]
+    states = [decoder.start()] + [decoder.step(torch.tensor([[t], [t]]))[:, 0] for t in chain]
     for row in range(2):
         whole = torch.tensor([ids[row][mask[row].bool()].tolist() + chain])
         hidden = vlm.forward(whole, None, vlm.pixel_values(frames[row : row + 1]))[0, -len(chain) - 1 :]
         torch.testing.assert_close(torch.stack(states)[:, row], hidden, atol=1e-4, rtol=1e-3)
     with pytest.raises(RadliteError, match="room"):
-        decoder.step(torch.tensor([5, 5]))
+        decoder.step(torch.tensor([[5], [5]]))
 
 
 def test_ids_that_a_chain_cannot_hold(vlm):

@@ -180,17 +180,17 @@ radlite.check.trials_needed(trials_needed)
 # success rule is broken. If RAD succeeds when it is told to do **another** task, it ignores its instruction.
 
 # %%
-from radlite.rollouts import RandomAgent, StillAgent, another_instruction
+from radlite.rollouts import RandomAgent, StillAgent, told_another_task
 
 rad = radlite.load_policy("radlite-tiny", adapter="rad")
 few = scenes[: {"tiny": 1, "laptop": 8, "gpu": 50}[preset]]
 controls = {
-    "does nothing": StillAgent(),
-    "moves at random": RandomAgent(seed=0),
-    "RAD, told another task": radlite.PolicyAgent(rad, instruct=another_instruction),
+    "does nothing": (StillAgent(), few),
+    "moves at random": (RandomAgent(seed=0), few),
+    "RAD, told another task": (radlite.PolicyAgent(rad), [told_another_task(trial) for trial in few]),
 }
-for name, agent in controls.items():
-    wins = sum(o.success for o in radlite.rollout(agent, few, max_steps=max_steps, label=name))
+for name, (agent, where) in controls.items():
+    wins = sum(o.success for o in radlite.rollout(agent, where, max_steps=max_steps, label=name))
     print(f"{name:>22}: {wins} of {len(few)}  (true rate up to {radlite.wilson(wins, len(few))[1]:.0%})")
 
 # %% [markdown]

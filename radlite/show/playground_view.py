@@ -32,22 +32,21 @@ KINDS = (
 HOLDS = (("until released", 0), ("for 1 step", 1), ("for 5 steps", 5))
 CHOOSE = ("choose one that is possible here", "")
 SIZE = 512  # pixels a side of the picture
-# labels stand over their fields, close to them, and a field that a person has edited has another border, too
+# labels stand over their fields, close to them; a field that a person has edited also has another border
 STYLE = """<style>
 .radlite-playground { padding: 4px 0; }
-.radlite-picture { border-radius: 4px; }
-.radlite-field { flex-direction: column; align-items: stretch; height: auto; }
-.radlite-field > label { width: auto; height: auto; line-height: 1.3; text-align: left; font-size: 12px; opacity: .8; }
-.radlite-field textarea { resize: none; line-height: 1.35; padding: 2px 6px; }
-.radlite-edited > label { font-weight: bold; opacity: 1; }
-.radlite-edited textarea { border-style: dashed; border-width: 2px; }
-.radlite-actions .widget-html-content, .radlite-status-line .widget-html-content { line-height: 1.5; }
-.radlite-actions, .radlite-status-line { height: auto; }
-.radlite-axes { font-size: 12px; opacity: .7; }
+.radlite-playground .radlite-picture { border-radius: 4px; }
+.radlite-playground .radlite-field { flex-direction: column; align-items: stretch; height: auto; margin: 0 2px 3px; }
+.radlite-playground .radlite-field > label { width: auto; max-width: none; height: auto; line-height: 1.4; margin: 0;
+  text-align: left; font-size: 12px; opacity: .85; }
+.radlite-playground .radlite-field textarea { resize: none; line-height: 1.35; padding: 2px 6px; }
+.radlite-playground .radlite-edited > label { font-weight: bold; opacity: 1; }
+.radlite-playground .radlite-edited textarea { border-style: dashed; border-width: 2px; }
+.radlite-playground :is(.radlite-actions, .radlite-status-line) { height: auto; }
+.radlite-playground :is(.radlite-actions, .radlite-status-line) .widget-html-content { line-height: 1.5; }
+.radlite-playground .radlite-axes { font-size: 12px; opacity: .75; }
 </style>"""
-
-
-LEFT, RIGHT = "420px", "380px"  # widths of what one types and what one chooses instead
+LEFT, RIGHT = "420px", "400px"  # widths of what one types and what one chooses instead
 
 
 def _named(widget: w.Widget, name: str) -> w.Widget:
@@ -56,7 +55,7 @@ def _named(widget: w.Widget, name: str) -> w.Widget:
     return widget
 
 
-def _button(name: str, text: str, hint: str, width: str = "110px", **options: str) -> w.Button:
+def _button(name: str, text: str, hint: str, width: str = "90px", **options: str) -> w.Button:
     return _named(w.Button(description=text, tooltip=hint, layout=w.Layout(width=width), **options), name)
 
 
@@ -93,7 +92,7 @@ class View:
         self.run = _button("run", "Run", "act until the task is done, or until Pause", button_style="primary")
         self.step = _button("step", "Step", "one step of 0.2 s, from your edit if there is one")
         self.think = _button("think", "Think", "reason again from your edit, without acting")
-        self.release = _button("release", "Release edits", "the policy speaks for itself again", "130px")
+        self.release = _button("release", "Release edits", "the policy speaks for itself again", "120px")
         self.reset = _button("reset", "Reset", "the same scene again, from the start")
         self.save_dataset = _button("save-dataset", "Dataset", "the run as a folder that one can train on")
         self.save_video = _button("save-video", "mp4", "the run as a video with what was said")
@@ -112,9 +111,9 @@ class View:
         left = w.VBox([self.picture, self.actions], layout=w.Layout(flex="1 1 340px", max_width=f"{SIZE}px", margin="0 12px 0 0"))
         right = w.VBox(list(self.fields.values()), layout=w.Layout(flex="1 1 400px"))
         rows = (
-            [self.run, self.step, self.think, self.release, self.hold],
+            [self.run, self.step, self.think, self.reset, self.release, self.hold],
             [self.task, self.tasks],
-            [self.kind, self.seed, self.reset, self.adapter],
+            [self.kind, self.seed, self.adapter],
             [self.path, self.save_dataset, self.save_video],
         )
         wrapped = {"flex_flow": "row wrap", "width": "100%", "align_items": "flex-start"}

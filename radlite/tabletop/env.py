@@ -27,12 +27,26 @@ MAX_DELTA = 0.07  # metres an action may ask for along one axis; more is clipped
 
 @dataclass(frozen=True)
 class Trial:
-    """One task in one scene. `axis` is None for the robot's own tasks."""
+    """One task in one scene.
+
+    Attributes:
+        task: what success is judged by.
+        scene: where.
+        axis: None for the robot's own tasks.
+        seed: it was drawn with.
+        told: what is asked for instead of the task, as a control.
+    """
 
     task: Task
     scene: Scene
     axis: str | None
     seed: int
+    told: str | None = None
+
+    @property
+    def instruction(self) -> str:
+        """What is asked for."""
+        return self.task.instruction if self.told is None else self.told
 
 
 def draw_trial(seed: int, axis: str | None = None, family: str | None = None, purpose: int = 0) -> Trial:
@@ -139,7 +153,7 @@ class TabletopEnv(gymnasium.Env):
 
     def _info(self) -> dict[str, Any]:
         return {
-            "instruction": self.trial.task.instruction,
+            "instruction": self.trial.instruction,
             "success": self.judge.success,
             "axis": self.trial.axis,
         }

@@ -40,7 +40,7 @@ def open_lab(lab, browser):
 
     opened = []
 
-    def open_one(content, name="test.ipynb"):
+    def open_one(content, name=None):
         opened.append(open_notebook(browser, lab, content, name))
         return opened[-1]
 

@@ -197,8 +197,12 @@ _READY = """() => window.jupyterapp?.shell.currentWidget?.content?.model?.cells?
     jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === "idle" """
 
 
-def open_notebook(browser: Browser, lab: Lab, content: Any, name: str = "test.ipynb") -> LabPage:
-    """Write `content` (an nbformat notebook) into the lab's folder and open it; returns when its kernel is there."""
+def open_notebook(browser: Browser, lab: Lab, content: Any, name: str | None = None) -> LabPage:
+    """Write `content` (an nbformat notebook) into the lab's folder and open it; returns when its kernel is there.
+
+    `name` is a path inside that folder; by default one that is free, because JupyterLab keeps a kernel a path.
+    """
+    name = name or f"test_{len(list(lab.folder.glob('test_*.ipynb')))}.ipynb"
     path = lab.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(content, path)
