@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from importlib import resources
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -51,7 +52,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
     settings["base_model_name_or_path"] = getattr(vlm.model, "name_or_path", None)  # checked above by its sha256
-    model = get_peft_model(vlm.model, LoraConfig.from_peft_type(**settings))
+    model = _with_lora(vlm, LoraConfig.from_peft_type(**settings))
     odd = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if odd:
         model.unload()
@@ -79,7 +80,14 @@ def attach_lora(vlm: VLM, rank: int, alpha: int, seed: int) -> None:
         r=rank, lora_alpha=alpha, target_modules=vlm.lora_targets,
         trainable_token_indices=vlm.lora_token_rows or None,
     )  # fmt: skip
-    vlm.model = get_peft_model(vlm.model, lora)
+    vlm.model = _with_lora(vlm, lora)
+
+
+def _with_lora(vlm: VLM, settings: LoraConfig) -> PeftModel:
+    """peft asks transformers for a property by its old name, and a notebook would show that warning in red."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return get_peft_model(vlm.model, settings)
 
 
 def trainable_state(vlm: VLM, method: str) -> dict[str, Tensor]:

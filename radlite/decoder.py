@@ -1,4 +1,4 @@
-"""Writing: a decoder with a key-value cache that never moves what it holds.
+"""Writing: a decoder with a key-value cache that copies nothing to grow.
 
 `transformers` grows its cache by copying all of it for every token. Here the buffers have their final
 length from the start.
@@ -84,8 +84,8 @@ class Decoder:
         self._place(None, self._prompt.shape[1])
         return self._run(self._embeds, self._prompt, (self._prompt.cumsum(1) - 1).clamp(min=0))[:, -1]
 
-    def step(self, tokens: Tensor, accept: bool = True) -> Tensor:
-        """Reads more tokens, ids (B, T); hidden states (B, T, D), each after its token.
+    def step(self, tokens: Tensor) -> Tensor:
+        """Reads more tokens, ids (B, T); hidden states (B, T, D), each after its token. `accept` has to say which count.
 
         Raises:
             RadliteError: more than there is room for.
@@ -97,13 +97,10 @@ class Decoder:
         self._place((torch.arange(len(slots), device=slots.device)[:, None], slots), end)
         may = self._seen[:, None, :end] & (torch.arange(end, device=slots.device) <= slots[..., None])  # (B, T, end)
         mask = torch.zeros(may.shape, dtype=self._dtype, device=may.device).masked_fill(~may, torch.finfo(self._dtype).min)
-        hidden = self._run(self._model.get_input_embeddings()(tokens), mask[:, None], slots - self._padding[:, None])
-        if accept:
-            self.accept(torch.full_like(self._ends, tokens.shape[1]))
-        return hidden
+        return self._run(self._model.get_input_embeddings()(tokens), mask[:, None], slots - self._padding[:, None])
 
     def accept(self, counts: Tensor) -> None:
-        """Keeps the first `counts` (B,) of the tokens of the last `step(..., accept=False)`."""
+        """Keeps the first `counts` (B,) of the tokens of the last `step`."""
         self._ends = self._ends + counts
 
     def keep(self, rows: list[int]) -> None:

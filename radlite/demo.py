@@ -184,7 +184,8 @@ class _Demo:
 
     def _act_key(self, arm: str) -> dict:
         manifest = (self.out / arm / "adapter" / "manifest.json").read_text()
-        return self._key("human_only_trials", "robot_trials", "control_trials") | {"adapter": manifest}
+        controls = {"controls": ["wrong_instruction"] if arm == "rad" else []}
+        return self._key("human_only_trials", "robot_trials", "control_trials") | controls | {"adapter": manifest}
 
     def _base_sha(self) -> str:
         if not hasattr(self, "_sha"):

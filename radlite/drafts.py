@@ -36,6 +36,8 @@ class Drafts:
         have become longer or shorter. Where there is none, one word stands for another.
         """
         text, at = self._texts[row], self._at[row] + 1
+        if not text:
+            return
         if at > len(text) or text[at - 1] != token:
             at = min(self._pairs[row].get((self._last[row], token), [at]), key=lambda place: abs(place - at))
         self._at[row], self._last[row] = at, token

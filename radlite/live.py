@@ -57,7 +57,7 @@ class LiveRun:
     Args:
         policy: what predicts; `run.policy` may be swapped while it runs, the plan is kept.
         trial: the scene and its task.
-        instruction: what to ask for; by default what the trial asks for.
+        instruction: what to ask for; by default what the trial asks for. Success is judged by it, not by the trial's task.
         decode: "expectation" or "mode", as in `Policy.predict`.
 
     Attributes:
@@ -160,7 +160,7 @@ class LiveRun:
         return self.thought
 
     def think_aloud(self) -> Iterator[Prediction]:
-        """The same as it grows, token by token; the last one has the action.
+        """The same as it grows, a few tokens at a time; the last one has the action.
 
         It ends without a thought when the run is changed meanwhile (another edit, task, policy).
         """

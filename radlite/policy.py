@@ -85,13 +85,14 @@ class Policy:
             instructions: one a picture, or one for all.
             reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued after its last
                 field, and what it says stays as it is; False acts without any reasoning.
-            stream: yield the growing predictions after every token instead of returning the last ones.
+            stream: yield the growing predictions after every pass instead of returning the last ones: after every token, or
+                with a draft after up to three.
             decode: "expectation": the mean over action bins, and for a number of the chain that is one token the median
                 over its scale; "mode": the most likely token everywhere.
             seeds: one a picture, of a chain that is drawn: each token among those that are at least `KEPT` times as likely
                 as the likeliest. The same seed draws the same, whatever else is in the batch; None draws nothing.
             drafts: one a picture, what is likely to be said, for instance at the frame before, or None. It is only faster:
-                what is said is the same.
+                what is said is the same (but for rounding, where two words are all but equally likely).
 
         Raises:
             RadliteError: wrong shapes or counts, or a policy without action statistics.
@@ -137,9 +138,10 @@ class Policy:
         """Reads the last token of every row and what the row is expected to write next; the last one it writes, (n,) ids."""
         guesses = writer.guesses()  # (n, AHEAD), or (n, 0) where nobody expects anything
         ids = torch.cat([tokens[:, None], guesses.clamp(min=0)], 1)
-        hidden = decoder.step(ids, accept=False)  # (n, 1 + AHEAD, D)
+        hidden = decoder.step(ids)  # (n, 1 + AHEAD, D)
         tokens, read = tokens.clone(), torch.zeros_like(tokens)
-        going = torch.arange(len(tokens), device=tokens.device)
+        # rows that are finished wait where they are until they may leave
+        going = torch.tensor(writer.going(), device=tokens.device)
         for k in range(hidden.shape[1]):
             tokens[going] = writer.choose(self.vlm.lm_head(hidden[going, k]).float(), going.tolist())
             read[going] += 1
@@ -188,9 +190,10 @@ class _Writer:
         self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
         self.draws = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
         rows = len(chains)
-        spoken = [() if draft is None else draft.tokens for draft in drafts or [None] * rows]
-        self.drafts = Drafts([vlm.tokenizer.convert_tokens_to_ids(list(tokens)) for tokens in spoken])
-        self.drafted = any(spoken)
+        self.drafts = Drafts([self._expected(draft) for draft in drafts or [None] * rows])
+        for row, chain in enumerate(chains):
+            for token in self.prefix(chain):
+                self.drafts.told(row, token)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
         self.probs: list[list[np.ndarray]] = [[] for _ in range(rows)]
@@ -203,6 +206,13 @@ class _Writer:
         """Tokens of a chain that is given."""
         text = chain.to_text() if isinstance(chain, Reasoning) else ""
         return self.vlm.encode(f" {text}") if text else []
+
+    def _expected(self, draft: Prediction | None) -> list[int]:
+        """Tokens of a draft: all of its chain, what was given to it included, and its action."""
+        if draft is None:
+            return []
+        action = draft.tokens[-ACTION_DIM:] if draft.action is not None else []
+        return self.vlm.encode(f" {draft.text}") + self.vlm.tokenizer.convert_tokens_to_ids(list(action))
 
     def guesses(self) -> Tensor:
         """What every active row is expected to write next, (n, AHEAD) ids, -1 for none; (n, 0) if nothing is expected at all."""
@@ -221,9 +231,8 @@ class _Writer:
         greedy = self._words(rows, free, free_log).tolist()
         probs = action_log.exp().cpu().numpy() if any(map(self._acting, rows)) else [None] * len(greedy)
         chosen = [self._choose_row(row, *said) for row, *said in zip(rows, greedy, free_log, action_log, probs, strict=True)]
-        if self.drafted:
-            for row, token in zip(rows, chosen, strict=True):
-                self.drafts.told(row, token)
+        for row, token in zip(rows, chosen, strict=True):
+            self.drafts.told(row, token)
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
         return torch.tensor(chosen, device=logits.device)
 
@@ -239,9 +248,13 @@ class _Writer:
             said[drawn] = (below <= at * below[:, -1:]).sum(-1)
         return said
 
+    def going(self) -> list[int]:
+        """Positions among the active rows of those that are not finished."""
+        return [k for k, row in enumerate(self.active) if len(self.probs[row]) < ACTION_DIM]
+
     def leave_finished(self) -> list[int]:
         """Positions of the rows to go on with, once a quarter of them is finished; else nothing."""
-        going = [k for k, row in enumerate(self.active) if len(self.probs[row]) < ACTION_DIM]
+        going = self.going()
         if len(going) > 0.75 * len(self.active):
             return []
         self.active = [self.active[k] for k in going]

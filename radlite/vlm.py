@@ -2,8 +2,8 @@
 
 The model is a plain `transformers` SmolVLM. This file knows how its prompt is laid out (bos, image tokens,
 text), which of its tokens are actions, and how to run it without computing what nobody reads: the loss asks
-for hidden states and takes logits only where there is a label, and the policy feeds one token at a time
-against a cache.
+for hidden states and takes logits only where there is a label, and the policy writes against a
+cache.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def load_vlm(
         name: "radlite-tiny", or a folder written by `save_pretrained`.
         dtype: of the weights in memory.
         device: "cpu", "cuda", "mps", or None for the best there is.
-        attention: "eager", "sdpa"...; None takes eager on a CPU, where it trains faster, else sdpa.
+        attention: "eager" or "sdpa"; None takes eager on a CPU, where it trains faster, else sdpa.
         quantize: only None so far.
 
     Raises:

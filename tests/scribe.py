@@ -19,7 +19,7 @@ class Scribe:
     """
 
     def __init__(self, name: str = "") -> None:
-        self.name, self.asked = name, []
+        self.name, self.asked, self.drafts = name, [], []
         known = {"move", "put", "the", "red", "can", "left", "right"}
         spell = lambda text: [1] if text.strip() in known else [0, *map(ord, text.strip())]  # noqa: E731
         self.vlm = SimpleNamespace(encode=spell, tokenizer=SimpleNamespace(unk_token_id=-1))
@@ -37,6 +37,7 @@ class Scribe:
     def predict(self, images, instructions, reasoning=None, stream=False, decode="expectation", seeds=None, drafts=None):
         given = reasoning[0] or Reasoning()
         self.asked.append((instructions[0], given, seeds[0]))
+        self.drafts.append(drafts[0])
         states = self._states(given, self.chain(len(self.asked)))
         if stream:
             return states

@@ -132,16 +132,26 @@ class Speaker:
     """Stands for a policy: remembers what it was asked."""
 
     def __init__(self):
-        self.asked, self.seeds = [], []
+        self.asked, self.seeds, self.drafts, self.said = [], [], [], []
 
     def predict(self, images, instructions, reasoning=None, decode="expectation", seeds=None, drafts=None):
         self.asked.append((list(instructions), reasoning, decode))
         self.seeds.append(seeds)
+        self.drafts.append(drafts)
         plans = [f"1. plan {len(self.asked)}"] * len(images)
-        return [
+        self.said.append([
             Prediction(Reasoning(task="t.", plan=p, move="stop"), np.zeros(7, np.float32), "", [], np.zeros(0))
             for p in plans
-        ]  # fmt: skip
+        ])  # fmt: skip
+        return self.said[-1]
+
+
+def test_what_was_said_last_is_the_draft_of_what_comes_next(two):
+    speaker = Speaker()
+    rollout(PolicyAgent(speaker), two, max_steps=3, progress=False)
+    assert speaker.drafts[0] == [None, None]
+    for drafts, said in zip(speaker.drafts[1:], speaker.said, strict=False):
+        assert all(draft is one for draft, one in zip(drafts, said, strict=True))
 
 
 def test_the_first_plan_is_kept_and_given_back(two):

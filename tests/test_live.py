@@ -65,6 +65,8 @@ def test_it_asks_a_policy_what_a_rollout_asks(trial):
         run.step()
     assert live.asked == [(i, chain or Reasoning(), seed) for i, chain, seed in alone.asked]
     assert given(live) == Reasoning(task="task 1", plan="plan 1")
+    assert [d and d.text for d in live.drafts] == [d and d.text for d in alone.drafts]
+    assert live.drafts[0] is None and live.drafts[1].reasoning.plan == "plan 1"
 
 
 def test_thinking_does_not_act_and_acting_takes_the_thought(trial):

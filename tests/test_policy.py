@@ -15,6 +15,7 @@ from radlite.decoder import Decoder
 from radlite.drafts import Drafts
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
+from radlite.vlm import load_vlm
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
 
 LESSON = ("task", "move")  # what the fixture `taught` has learnt
@@ -110,6 +111,19 @@ def test_a_draft_changes_nothing_but_the_number_of_passes(policy, shown, seeds, 
         assert len(counted) <= (most if drafts is not alone else most * 2 // 3)
     with pytest.raises(RadliteError, match="3 drafts"):
         policy.predict(**ask, drafts=alone[:2])
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_rows_with_and_without_a_draft_may_be_far_apart(base, policy, shown, attention, monkeypatch):
+    """One row of five is done long before the others, waits for them and takes no room; chains are really drawn."""
+    monkeypatch.setattr(acting, "MAX_REASONING", 40)
+    free = Policy(load_vlm(base, attention=attention), policy.stats, precision="no")
+    rows = [shown[k % 3] for k in range(5)]
+    ask = {"images": [s.image for s in rows], "instructions": [s.instruction for s in rows], "seeds": [3, 4, None, 5, 6]}
+    alone = free.predict(**ask)
+    assert len({tuple(one.tokens) for one in alone}) == 5
+    for one, other in zip(free.predict(**ask, drafts=[alone[0], *[None] * 4]), alone, strict=True):
+        same(one, other)
 
 
 def test_a_draft_helps_from_where_a_chain_was_given(policy, shown, said, monkeypatch):

@@ -337,7 +337,10 @@ def test_decoder_with_cache_and_left_padding_agrees_with_forward(vlm, frames):
     chain = vlm.encode(CHAIN)[:12]
     ids, mask = batch_of(vlm, ["put the red can on the plate", "stop"], left=True)
     decoder = vlm.decoder(ids, mask, vlm.pixel_values(frames), len(chain))
-    states = [decoder.start()] + [decoder.step(torch.tensor([[t], [t]]))[:, 0] for t in chain]
+    states = [decoder.start()]
+    for t in chain:
+        states.append(decoder.step(torch.tensor([[t], [t]]))[:, 0])
+        decoder.accept(torch.ones(2, dtype=torch.long))
     for row in range(2):
         whole = torch.tensor([ids[row][mask[row].bool()].tolist() + chain])
         hidden = vlm.forward(whole, None, vlm.pixel_values(frames[row : row + 1]))[0, -len(chain) - 1 :]

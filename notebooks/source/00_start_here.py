@@ -8,7 +8,7 @@
 # | Minutes on a GPU | 1 |
 # | Peak memory | 1.5 GB |
 # | Network | none |
-# | At the end you should see | the robot moving, and an arrow that turns from one side to the other when the words do |
+# | At the end you should see | the robot moving, and three pictures with its action under different words |
 #
 # A robot learns best from robot demonstrations, and these are expensive: somebody has to steer the arm.
 # Videos of human hands are cheap, but a hand is not a gripper, and a video holds no motor commands. **RAD**,
@@ -16,6 +16,14 @@
 # what it sees, what it plans and which way to move: a *chain of reasoning*. Robot data teaches chain and
 # action. A hand's video teaches the chain alone. In this notebook you meet a policy that was trained so. The
 # later ones take it apart.
+#
+# <details><summary>What it looks like at the end</summary>
+#
+# ![The first picture of a trial three times: with the policy's own action, told to go left, told to go right; the arrow turns round](images/00_told.png)
+#
+# ![The playground: the scene with boxes and an arrow, and beside it the chain, field by field, open for edits](images/00_playground.png)
+#
+# </details>
 
 # %%
 import os
@@ -40,8 +48,9 @@ print(format_doctor(radlite.doctor()))
 # %% [markdown]
 # ## Who acts here?
 #
-# The policy is a vision-language model of about 5 million parameters, small enough for two cores, with an
-# *adapter* on top that was trained with RAD on demonstrations in a simulator. Both ship with radlite.
+# The policy is a vision-language model (pictures and text in, text out) of about 4 million parameters, small
+# enough for two cores, with an *adapter* on top that was trained with RAD on demonstrations in a simulator.
+# Both ship with radlite.
 #
 # The task names a thing that **no robot demonstration has ever held**: the policy has seen it only in human
 # hands.
@@ -58,12 +67,13 @@ for trial in scenes:
 # ## Does it do it?
 #
 # Make a guess before you run the next cell: how many of these will it solve? At every step the policy gets
-# one picture of 96 by 96 pixels and the instruction, writes its chain, and then gives seven numbers: how far
-# to move, how to turn, how wide to open.
+# one picture of 96 by 96 pixels and the instruction (and, from the second step on, the task and plan that it
+# wrote at first), writes its chain, and then gives seven numbers: how far to move, how to turn, how wide to
+# open.
 
 # %%
 outcomes = radlite.rollout(
-    radlite.PolicyAgent(policy), scenes, keep=range(len(scenes)), max_steps={"tiny": 4, "laptop": 60, "gpu": 60}[preset]
+    radlite.PolicyAgent(policy), scenes, keep=range(len(scenes)), max_steps={"tiny": 4, "laptop": 50, "gpu": 50}[preset]
 )
 for outcome in outcomes:
     print("done  " if outcome.success else "failed", f"after {outcome.steps:2d} steps:", outcome.trial.task.instruction)
@@ -81,8 +91,8 @@ radlite.play(shown, titles=[shown.trial.task.instruction])
 # %% [markdown]
 # ## What did it say?
 #
-# Here is the chain of the first frame as it was written: text, from the abstract (the task) to pixels (the
-# next five places of the gripper).
+# Here is the chain of the first frame as it was written: text, from the abstract (the task) to pixels (where
+# the gripper is now and at the next four steps).
 
 # %%
 first = shown.thoughts[0]
@@ -94,8 +104,8 @@ print(f"{'action':>15}: {first.action.round(3)}")
 # ## Do the words move the arm?
 #
 # If the chain were mere decoration, changing it would change nothing. So change it. We keep everything that
-# the policy said up to where the gripper and the thing are, and put another way after it: once to the left,
-# once to the right. The policy goes on from there.
+# the policy said up to the subtask, and put another way after it: once to the left, once to the right. The
+# policy goes on from there.
 #
 # What do you expect of the second number of the action, *dy*? (x is forward, y is left, z is up.)
 
@@ -124,9 +134,9 @@ media.show_images(
 #
 # ## Your turn
 #
-# Choose a scene, type a task, press *Run*. Pause, change any field, and let it go on from your words. Switch
-# to **ECoT**, the same model without the human videos, and ask both for a thing that only the hands have
-# shown.
+# Choose the scene *new object*, choose or type a task, press *Run*. Pause, change any field, press *Run*
+# again: it goes on from your words, until you press *Release edits*. Then switch to **ECoT**, the same model
+# without the human videos, and press *Reset*, or it goes on with RAD's plan. Which of the two can do it?
 
 # %%
 radlite.playground(seed=0)

@@ -8,11 +8,17 @@
 # | Minutes on a GPU | 1 |
 # | Peak memory | 1.2 GB |
 # | Network | none |
-# | At the end you should see | "public checks passed", and a robot sample with about 10% action tokens |
+# | At the end you should see | "public checks passed", and a table of every token with its weight in the loss |
 #
 # A policy that maps pictures straight to motions can only learn from data that has motions. RAD puts words in
 # between, and words can be read off any video. This notebook looks at these words with a magnifying glass,
 # because all of the method lies in them.
+#
+# <details><summary>What it looks like at the end</summary>
+#
+# ![A robot's and a hand's demonstration side by side, with boxes, paths and the chain below](images/01_two_kinds.png)
+#
+# </details>
 
 # %%
 import inspect
@@ -35,8 +41,8 @@ human = EpisodeDataset(root / "data_samples" / "human")
 # %% [markdown]
 # ## Two kinds of demonstration
 #
-# Before you look: what do you think is the same in a robot's and in a hand's demonstration of one task, and
-# what is missing from the hand's?
+# A hand's clip has no actions. Before you look: what else differs from a robot's demonstration, and what is
+# the same?
 
 # %%
 for data in (robot, human):
@@ -68,13 +74,14 @@ for name, value in sample.reasoning.to_dict().items():
 media.show_image(radlite.draw_prediction(sample.image, sample.reasoning, sample.action, size=384))
 
 # %% [markdown]
-# Look at `subtask_reason`: it names gripper and thing with their pixels, and then says how far apart they are
-# *in centimetres*. That is a sum which the model need not do in its head while it acts: first it reads two
-# places, then it writes the difference, then the way follows.
+# Look at `subtask_reason`: it says where the gripper is, in pixels and in its height, and then how far the
+# thing is from it *in centimetres*. The thing's own pixels stand before it, in `bboxes`. That is a sum which
+# the model need not do in its head while it acts: first it reads two places, then it writes the difference,
+# then the way follows from that.
 #
 # ## From fields to text and back
 #
-# The model sees none of this structure, only text. Can a chain be read back from it without loss?
+# The model sees none of this structure, only text. Can a chain be read back from it unchanged?
 
 # %%
 text = sample.reasoning.to_text()
@@ -94,8 +101,9 @@ print(short.replace(bboxes=(Box("red can", (100, 80, 120, 120)),), move="move do
 # %% [markdown]
 # ## From text to tokens
 #
-# A language model reads *tokens*. In the tiny base every word, every number and every length such as " 6 cm
-# left" is one token. How many of a robot sample's tokens are actions, do you think? Half?
+# A language model reads *tokens*. In the tiny base every word of its vocabulary, every coordinate (a y with
+# the comma before it, shown as `##, 89`) and every length up to 40 cm, such as " 6 cm left", is one token.
+# Anything else is spelt. How many of a robot sample's tokens are actions, do you think? Half?
 
 # %%
 vlm = radlite.load_vlm("radlite-tiny")
@@ -113,8 +121,10 @@ for name, row in zip(("robot", "human"), roles, strict=True):
 #
 # ## Which tokens carry loss?
 #
-# Here is the robot's sequence as the model gets it. The last column is the weight of each token in the loss;
-# "-" is none.
+# In training the model guesses every next token. Its *loss* there is minus the logarithm of the probability
+# that it gave to the true one: 0 if it was sure, large if it was surprised. A token *carries loss* if this
+# counts. Here is the robot's sequence as the model gets it. The last column is the weight of each token in
+# the loss; "-" is none.
 
 # %%
 print(radlite.explain_batch(batch, vlm, row=0))
@@ -136,9 +146,11 @@ print(radlite.explain_batch(batch, vlm, row=1))
 # Difficulty: 2 of 3. Time: 15 minutes.
 #
 # Write the rule down. You get the role of every token of one sequence, and who acts in it; return for each
-# token whether it carries loss. Roles are `"image"`, `"prompt"`, the eight field names, `"action_tag"`,
-# `"action"`, `"eos"` and `"pad"`. Beware: somebody may hand you a human sequence to which zero-filled actions
-# and an end of sequence were appended. They must not count.
+# token whether it carries loss. Roles are `"image"`, `"prompt"`, the eight names in `radlite.FIELDS` (a
+# field's tag, such as `MOVE:`, belongs to the field), `"action_tag"` for `ACTION:` (the tables above count it
+# as `action`), `"action"`, `"eos"` (end of sequence) and `"pad"` (what fills short sequences up). Beware:
+# somebody may hand you a human sequence to which zero-filled actions and an end of sequence were appended.
+# They must not count.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -176,14 +188,16 @@ radlite.check.loss_mask(loss_mask)
 # %% [markdown]
 # ## How the library does it
 #
-# `radlite` builds the row piece by piece, and says for every piece whether it is paid. Find the three lines
-# that make RAD out of ECoT.
+# `radlite` builds the row piece by piece, and says for every piece whether it is paid. Find the lines that
+# only a robot's sample gets.
 
 # %%
 print(inspect.getsource(encode_sample))
 
 # %% [markdown]
-# The lines are those under `if sample.action is not None`: what a robot's sample has more. Everything else is
-# the same for both, and that is the method: **one model, one loss, two kinds of data**.
+# They stand under the last `if sample.action is not None`: tag, action, end of sequence. (The `if` before it
+# is off here. In training it lets robot samples read a made-up gripper path, so that the action is learnt
+# from the words and not from the path.) The rest is the same for both, and that is the method: **one model,
+# one loss, two kinds of data**.
 #
 # Next: [03_mixed_data_training](03_mixed_data_training.ipynb) mixes the two and trains.

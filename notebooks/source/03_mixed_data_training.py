@@ -8,11 +8,19 @@
 # | Minutes on a GPU | 3 |
 # | Peak memory | 3 GB |
 # | Network | none |
-# | At the end you should see | "public checks passed", and RAD boxing new things (overlap above 0.3), ECoT not (below 0.2) |
+# | At the end you should see | "public checks passed", and two bars for each field, ECoT and RAD |
 #
 # Two policies are trained here from the same base on the same robot demonstrations. One, **ECoT**, sees
 # nothing else. The other, **RAD**, sees videos of hands on top: chains without actions. Whatever RAD can do
 # and ECoT cannot, it has from the hands.
+#
+# <details><summary>What it looks like at the end</summary>
+#
+# ![Loss of every field over training steps, ECoT and RAD](images/03_curves.png)
+#
+# ![Accuracy of every field on clips that neither has seen, ECoT and RAD](images/03_fields.png)
+#
+# </details>
 
 # %%
 import inspect
@@ -59,8 +67,8 @@ print("only in human hands:", ", ".join(sorted(touched["human"] - touched["robot
 # %% [markdown]
 # ## The mixture
 #
-# In what proportion? The paper does not say. Here it is a parameter: `ratio` human samples per robot sample.
-# Two properties matter more than the number:
+# In what proportion? We found no figure for it in what we could read of the paper. Here it is a parameter:
+# `ratio` human samples per robot sample. Two properties matter more than the number:
 #
 # 1. The order is a **pure function of (seed, step)**. Nothing is remembered between steps, so that a run
 #    which was stopped goes on exactly where it was, and you can ask what step 1,000 will see.
@@ -84,9 +92,12 @@ for step in (0, 1, 2):
 #
 # Difficulty: 3 of 3. Time: 25 minutes.
 #
-# Write the sampler yourself. Batch number `step` holds `robot_per_batch` robot samples and, on average,
-# `ratio` times as many human ones; every sample is seen once before any is seen again (an *epoch*), in an
-# order shuffled anew in each epoch; and both properties above hold.
+# Write the sampler yourself. `robot` and `human` say how many samples there are. Batch `step` holds
+# `robot_per_batch` robot samples and about `ratio` times as many human ones: after any number of batches
+# their count is less than one away from batches * `robot_per_batch` * `ratio`, and at ratio 0 there are none.
+# Of either kind, every sample is seen once before any is seen again (an *epoch*), in an order shuffled anew
+# in each epoch. Another seed gives another order. The robot's order depends neither on `human` nor on
+# `ratio`. Make a random generator of your own; leave the shared one alone.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -142,9 +153,12 @@ print(inspect.getsource(Mixture.indices))
 # ## The loss
 #
 # There is one loss for both kinds. At every token that carries loss the model pays for the surprise, and that
-# is all: no second head, no discriminator, no alignment between hand and gripper. Where is it decided that a
-# human sample has no action? Not here any more: the batch already says so, token by token
-# (`01_reasoning_chains`).
+# is all: no second output, no second network, no alignment between hand and gripper. Where is it decided that
+# a human sample has no action? Not here any more: the batch already says so, token by token
+# (`01_reasoning_chains`). `demo_training` below changes three things from there. The gripper's path weighs
+# only 0.3, for nobody can know it. Robot samples read a made-up path, so that the action is learnt from the
+# words. And task and plan carry loss only in the first 12 frames of an episode: later they are given, as when
+# the robot acts. The rows without a picture go through the same loss, and the two are added.
 
 # %%
 print(inspect.getsource(radlite.rad_loss))
@@ -152,12 +166,15 @@ print(inspect.getsource(radlite.rad_loss))
 # %% [markdown]
 # ## Training, with LoRA
 #
-# The base has learnt to see this kind of picture and to compare places, but it has never acted. **LoRA**
-# leaves its weights as they are and learns a small correction beside each of them: less to store, less to
-# forget. While it trains, watch the panels. Which field do you expect to be learnt first, and which stays
-# hard? (Where the gripper will be in a second, nobody knows.)
+# The base has learnt to see this kind of picture and to compare places, but it has never acted. **LoRA** (Hu
+# et al. 2021) leaves the weight matrices as they are and learns beside each a correction that is the product
+# of two thin matrices, here of rank 32: less to store, less to forget. Only the vectors of words and of
+# action tokens are trained directly, for new names have to get in somewhere. While it trains, watch the
+# panels. Which field do you expect to be learnt first, and which stays hard?
 #
-# You may interrupt the cell: the run is saved and goes on where it stopped when you run the cell again.
+# You may interrupt the cell: the arm that trains is saved, and the cell goes on with the next one; interrupt
+# again to stop that too. Run the cell again, and each goes on where it stopped. Compare them only when both
+# have finished.
 
 # %%
 config = demo_training(steps)
@@ -167,9 +184,10 @@ for arm, mixture in {"ecot": ecot_mix, "rad": rad_mix}.items():
     print(f"{arm}: {result.steps} steps, {result.seconds:.0f} s")
 
 # %% [markdown]
-# Both in one picture, from the logs on disk. Two things are worth finding. The action's loss: RAD spends half
-# of its batch on samples without actions; does it learn to act more slowly? And the boxes': the RAD line also
-# holds things that ECoT never has to find.
+# Both in one picture, from the logs on disk. Two things are worth finding. The action's loss: half of RAD's
+# pictures come without actions; does it learn to act more slowly? And the boxes': the RAD line also holds
+# things that ECoT never has to find. The gripper's path stays hard: where it will be in a second, nobody
+# knows.
 
 # %%
 curves_figure({arm: radlite.read_log(out / arm / "log.jsonl") for arm in ("ecot", "rad")})
@@ -178,8 +196,9 @@ curves_figure({arm: radlite.read_log(out / arm / "log.jsonl") for arm in ("ecot"
 # ## What has it from the hands?
 #
 # A loss on the training data is no answer. So take clips of hands that **neither** has seen, and let both
-# write their chains freely. How well do their boxes of the thing that is asked for overlap with the true
-# ones? (1 is perfect, 0 is somewhere else.)
+# write their chains freely. How well do their boxes of what the instruction names, thing and place, overlap
+# with the true ones? (1 is perfect, 0 is somewhere else.) Over half of the clips show things that ECoT knows,
+# so it is not at zero.
 
 # %%
 from radlite.show.charts import accuracy_figure

@@ -8,12 +8,18 @@
 # | Minutes on a GPU | 2 |
 # | Peak memory | 2 GB |
 # | Network | none |
-# | At the end you should see | "public checks passed" twice; of 20 new objects RAD solves at least 8, ECoT at most 4 |
+# | At the end you should see | "public checks passed" twice, and a success rate with its interval for each arm |
 #
 # A low loss promises nothing. In training every token is written after the *true* tokens before it; in the
 # world the policy stands on its own words, mistakes included, and every mistake moves the camera's next
-# picture. So it has to act, and we have to count. The RAD paper counts ten trials a cell. This notebook asks
-# what ten trials can tell.
+# picture. So it has to act, and we have to count. The RAD paper counts ten trials for each method and task (a
+# *cell* of its table). This notebook asks what ten trials can tell.
+#
+# <details><summary>What it looks like at the end</summary>
+#
+# ![Success on new objects, ECoT and RAD, with intervals that do not overlap](images/04_rates.png)
+#
+# </details>
 
 # %%
 import os
@@ -29,7 +35,7 @@ from radlite.tabletop.env import trials
 preset = os.environ.get("RADLITE_PRESET", "laptop")  # "tiny" | "laptop" | "gpu"
 root = next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "data_samples").is_dir())
 count = {"tiny": 2, "laptop": 20, "gpu": 100}[preset]
-max_steps = {"tiny": 3, "laptop": 60, "gpu": 60}[preset]
+max_steps = {"tiny": 3, "laptop": 50, "gpu": 50}[preset]  # of 0.2 s
 
 # %% [markdown]
 # ## Both in the same scenes
@@ -56,7 +62,8 @@ radlite.play(outcomes["ecot"][0], outcomes["rad"][0], titles=["ECoT", "RAD"])
 # drawn by chance; ten others would have given another count. An **interval** says which true rates fit what
 # was seen. The textbook's `p +- 1.96 * sqrt(p(1-p)/n)` fails just where robots often are: at 0 of 10 it says
 # "0, for certain". Wilson (1927) turned the question round: for which true rates would a count like this one
-# be no surprise? With $z = 1.96$ and $p = k/n$:
+# be no surprise? With k successes in n trials, $p = k/n$, and $z = 1.96$ for a *95% interval*, a rule that
+# over many experiments holds the true rate about 95 times in 100:
 #
 # $$\frac{p + \frac{z^2}{2n} \pm z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}$$
 #
@@ -66,7 +73,8 @@ radlite.play(outcomes["ecot"][0], outcomes["rad"][0], titles=["ECoT", "RAD"])
 #
 # <details><summary>Hint 1</summary>
 #
-# Check yours at the ends: 0 of 10 gives about (0.00, 0.28), and 10 of 10 the mirror image.
+# Check yours at the ends: 0 of 10 gives about (0.00, 0.28), and 10 of 10 the mirror image. Keep both ends in
+# [0, 1]: rounding can leave a hair outside.
 #
 # </details>
 
@@ -91,8 +99,8 @@ radlite.check.wilson_interval(wilson_interval)
 # %% [markdown]
 # ## The paper's table, with intervals
 #
-# Pooled over its three axes, the paper has these counts on tasks seen only in human video (Clark et al. 2025,
-# ten trials a cell). Are ECoT and RAD apart? Do the intervals overlap?
+# On tasks seen only in human video the paper has these counts (Clark et al. 2025; added up by us from its
+# figures: eight tasks on three axes, ten trials each). Are ECoT and RAD apart? Do the intervals overlap?
 
 # %%
 paper = {"ECoT": (27, 80), "ECoT, human gripper path only": (28, 80), "RAD, one axis": (43, 80), "RAD": (45, 80)}
@@ -177,7 +185,8 @@ radlite.check.trials_needed(trials_needed)
 # ## What success would be without skill
 #
 # One more habit: always run something that *cannot* do the task. If a robot that stands still "succeeds", the
-# success rule is broken. If RAD succeeds when it is told to do **another** task, it ignores its instruction.
+# success rule is broken. If RAD is told to do **another** task and still does the one that is judged, it
+# ignores its instruction.
 
 # %%
 from radlite.rollouts import RandomAgent, StillAgent, told_another_task

@@ -13,6 +13,12 @@
 # A policy that explains itself is only worth its explanations if they are what it acts on. A chain could also
 # be an ornament: written beside an action that was decided on otherwise. There is one way to know. Change the
 # words, keep everything else, and look at what the arm does.
+#
+# <details><summary>What it looks like at the end</summary>
+#
+# ![Where the gripper was, left alone and told to go right](images/06_paths.png)
+#
+# </details>
 
 # %%
 import os
@@ -62,14 +68,15 @@ figure.update_layout(height=300, margin={"t": 30}, xaxis_title="step", yaxis_tit
 
 # %% [markdown]
 # Now release the edit, and the policy speaks for itself again. Does it find back? It sees in every picture
-# where it is; nothing but the plan is remembered.
+# where it is; only task and plan are remembered.
 
 # %%
 corrected.release()
-for _ in range(steps):
-    if not corrected.done:
-        corrected.step()
-print("left alone:", free.thoughts[-1].reasoning.move, "| after the release:", corrected.thoughts[-1].reasoning.move)
+for run in (free, corrected):
+    while not run.done and run.steps < 4 * steps:
+        run.step()
+for name, run in runs.items():
+    print(f"{name}: {'solved' if run.success else 'not solved'} after {run.steps} steps")
 
 # %% [markdown]
 # ## Which words?
@@ -108,9 +115,10 @@ for name, edit in edits.items():
 
 # %% [markdown]
 # Here it is the word: MOVE changed alone turns the arm round, while another distance before an unchanged MOVE
-# does next to nothing. Where the two agree, the arm goes farther than with the word alone. So a chain can hold
-# words that the action ignores, and only a test like this one tells which. That words are read at all, training
-# saw to: part of every batch has no picture, so that way, motion and action can only be learnt from words.
+# does next to nothing. Where the two agree, the arm goes farther than with the word alone. So a chain can
+# hold words that the action ignores, and only a test like this one tells which. That words are read at all,
+# training saw to: part of every batch has no picture, so that way, motion and action can only be learnt from
+# words.
 #
 # ## Measuring it honestly
 #
@@ -128,8 +136,11 @@ for name, edit in edits.items():
 #
 # Difficulty: 3 of 3. Time: 25 minutes.
 #
-# `act(chain)` gives the motion (3,) in metres that a policy makes with that chain. `directions` are unit
-# vectors (3,).
+# The four lists are equally long. `edits[i]` is `chains[i]` told to go into `directions[i]`, a unit vector
+# (3,). `paraphrases[i]` says the same as `chains[i]` in another way. `act(chain)` gives the motion (3,) in
+# metres, and may answer a little differently every time. All three numbers are means over i, in metres along
+# `directions[i]`; motion across it does not count. For the null, call `act(chains[i])` twice. Return a dict
+# with just these three keys.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -182,15 +193,15 @@ for sample in chosen:
 print({key: f"{100 * np.mean([row[key] for row in rows]):.2f} cm" for key in ("signed", "floor", "null")})
 
 # %% [markdown]
-# An effect of centimetres over a floor of a millimetre or so: this policy acts on what it says about its way. That
-# holds for these words and these pictures. Other fields may be ornament. Change `plan`, or the name of the
-# thing in the boxes, and test them in the same manner: the three numbers are the same.
+# An effect of centimetres over a floor of a millimetre or so: this policy acts on what it says about its way.
+# That holds for these words and these pictures. Other fields may be ornament. Change `plan`, or the name of
+# the thing in the boxes, and test them in the same manner: the three numbers are the same.
 #
 # ## And the failure that you found?
 #
 # In [05_see_what_it_thinks](05_see_what_it_thinks.ipynb) you looked for the first wrong word of a failing
-# trial. Correct it here, by hand, and see whether the robot then succeeds. If so, you have found the cause.
-# If not, look further down the chain.
+# trial. Choose its scene and its number below, correct that word by hand, and see whether the robot then
+# succeeds. If so, the word was a cause. If not, look further down the chain.
 
 # %%
 radlite.playground(seed=3)

@@ -56,10 +56,6 @@ def opened(lab, browser):
         page.close()
 
 
-def _index(page, slider) -> int:
-    return int(slider.get_attribute("aria-valuenow"))
-
-
 def _play_and_scrub(page, root):
     """Plays the player in `root` to its end, goes back by key and by mouse; the picture follows."""
     slider, picture = root.get_by_role("slider"), root.locator(".rp-image").first
@@ -129,8 +125,9 @@ def test_see_what_it_thinks(opened):
         charts.nth(k).scroll_into_view_if_needed()
         page.shot(f"05_chart_{k + 1}", charts.nth(k))
     outputs = page.page.locator(".jp-OutputArea-output")
-    for name, text in (("tokens", "VISIBLE OBJECTS"), ("attention", "layer 2")):
-        shown = outputs.filter(has_text=text).first
+    named = {"tokens": outputs.filter(has=page.page.locator("span[title*='%']")), "attention": outputs.filter(has_text="layer 2")}
+    for name, shown in named.items():
+        shown = shown.first
         shown.scroll_into_view_if_needed()
         page.shot(f"05_{name}", shown)
     page.check()
