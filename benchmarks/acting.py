@@ -1,8 +1,8 @@
-"""How many steps per second does a policy decide, at batch 1, 16 and 48, with and without reasoning?
+"""How many steps per second does a policy decide, at batch 1, 16 and 48, with and without reasoning and drafts?
 
-Three ways in one run: the whole chain is written; the plan of the first frame is given back, as in every rollout; no
-reasoning at all. A base without an adapter has not learnt to end its chain and writes up to the limit, so tokens per step
-are told beside the steps.
+Four ways in one run, on the second picture of every scene: the whole chain is written; the plan of the first frame is given
+back; what was said of the first picture is the draft as well, as in every rollout; no reasoning at all. A base without an
+adapter has not learnt to end its chain and writes up to the limit, so tokens per step are told beside the steps.
 """
 
 from __future__ import annotations
@@ -17,28 +17,31 @@ from radlite.policy import Policy, load_policy
 from radlite.tabletop.env import TabletopEnv, draw_trial
 from radlite.tabletop.narrate import reason
 
-WAYS = ("whole_chain", "plan_given", "no_reasoning")
+WAYS = ("whole_chain", "plan_given", "drafted", "no_reasoning")
 
 
-def scenes(count: int) -> tuple[np.ndarray, list[str], list]:
-    """First pictures, instructions and plans of `count` trials."""
-    env, pictures, instructions, plans = TabletopEnv(), [], [], []
-    for seed in range(count):
-        observation, info = env.reset(options={"trial": draw_trial(seed)})
-        pictures.append(observation["image"])
-        instructions.append(info["instruction"])
+def scenes(policy: Policy, count: int) -> tuple[np.ndarray, list[str], list, list]:
+    """Second pictures, instructions and plans of `count` trials, and what the policy said of the first pictures."""
+    envs, begun, plans = [TabletopEnv() for _ in range(count)], [], []
+    for seed, env in enumerate(envs):
+        begun.append(env.reset(options={"trial": draw_trial(seed)}))
         plans.append(reason(env.expert, env.expert.intent()).before("bboxes"))
-    return np.stack(pictures), instructions, plans
+    instructions = [info["instruction"] for _, info in begun]
+    said = policy.predict([seen["image"] for seen, _ in begun], instructions, plans)
+    pictures = [env.step(p.action)[0]["image"] for env, p in zip(envs, said, strict=True)]
+    return np.stack(pictures), instructions, plans, said
 
 
-def speed(policy: Policy, batch: int, way: str, seconds: float) -> dict:
-    """Steps/s of one batch size and one way."""
-    pictures, instructions, plans = scenes(batch)
-    chains = {"whole_chain": None, "plan_given": plans, "no_reasoning": False}[way]
+def speed(policy: Policy, seen: tuple, way: str, seconds: float) -> dict:
+    """Steps/s of one batch, from `scenes`, and one way."""
+    pictures, instructions, plans, said = seen
+    batch, drafts = len(pictures), said if way == "drafted" else None
+    chains = {"whole_chain": None, "no_reasoning": False}.get(way, plans)
     tokens = []
 
     def decide() -> None:
-        tokens.append(np.mean([len(p.tokens) for p in policy.predict(pictures, instructions, chains)]))
+        told = policy.predict(pictures, instructions, chains, drafts=drafts)
+        tokens.append(np.mean([len(p.tokens) for p in told]))
 
     each = seconds_each(decide, seconds, least=1)
     written = float(np.mean(tokens))
@@ -58,7 +61,10 @@ def main() -> None:
     args = parser.parse_args()
     policy = load_policy(args.model, args.adapter, device=args.device)
     policy.stats = policy.stats or BRIDGE_STATS  # a bare base knows no units; the time does not depend on them
-    results = {str(b): {w: speed(policy, b, w, args.seconds) for w in args.ways} for b in args.batches}
+    results = {}
+    for batch in args.batches:
+        seen = scenes(policy, batch)
+        results[str(batch)] = {way: speed(policy, seen, way, args.seconds) for way in args.ways}
     report("acting", vars(args), results)
 
 

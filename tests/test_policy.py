@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radlite import policy as acting
+from radlite import writer as writing
 from radlite.actions import BINS, decode, expectation
 from radlite.collate import CollateConfig, collate
 from radlite.decoder import Decoder
 from radlite.drafts import Drafts
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
-from radlite.vlm import load_vlm
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
+from radlite.vlm import load_vlm
 
 LESSON = ("task", "move")  # what the fixture `taught` has learnt
 
@@ -84,7 +85,7 @@ def test_rows_that_are_finished_leave_and_change_nothing(policy, shown, monkeypa
     monkeypatch.setattr(Decoder, "keep", lambda decoder, rows: (kept.append(len(rows)), keep(decoder, rows)))
     left = policy.predict(*ask)
     assert kept and kept[0] == 3 and kept == sorted(kept, reverse=True)
-    monkeypatch.setattr(acting._Writer, "leave_finished", lambda writer: [])
+    monkeypatch.setattr(writing.Writer, "leave_finished", lambda writer: [])
     for one, other in zip(left, policy.predict(*ask), strict=True):
         same(one, other)
 
@@ -277,10 +278,10 @@ def test_a_seed_draws_the_same_chain_alone_and_in_a_batch(untaught, shown, monke
 def test_a_draw_takes_only_what_is_likely(untaught, shown, monkeypatch):
     monkeypatch.setattr(acting, "MAX_REASONING", 12)
     ask = [shown[0].image] * 8, shown[0].instruction
-    monkeypatch.setattr(acting, "KEPT", 1.0)
+    monkeypatch.setattr(writing, "KEPT", 1.0)
     sure = untaught.predict(*ask, decode="mode")[0]
     assert all(one.text == sure.text for one in untaught.predict(*ask, decode="mode", seeds=range(8)))
-    monkeypatch.setattr(acting, "KEPT", 0.5)
+    monkeypatch.setattr(writing, "KEPT", 0.5)
     drawn = untaught.predict(*ask, decode="mode", seeds=range(8))
     first = max(one.logprobs[0] for one in drawn)
     assert len({one.tokens[0] for one in drawn}) > 1
@@ -347,7 +348,7 @@ def test_a_chain_that_never_ends_is_ended(untaught, shown, monkeypatch):
 def test_whatever_weights_say_there_is_an_action(vlm, policy, shown, seed):
     """Hidden states at random: the text is rubbish, the action is one."""
     generator = torch.Generator().manual_seed(seed)
-    writer = acting._Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220, [None, None, seed])
+    writer = writing.Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220, [None, None, seed])
     rows = vlm.base.get_output_embeddings().weight.shape[0]
     for _ in range(400):
         writer.choose(torch.randn(len(writer.active), rows, generator=generator) * 4)
