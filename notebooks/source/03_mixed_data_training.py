@@ -4,9 +4,9 @@
 # | | |
 # |---|---|
 # | Goal | mix robot and human demonstrations and train the tiny policy on them with LoRA |
-# | Minutes on two cores | 9 |
+# | Minutes on two cores | 10 |
 # | Minutes on a GPU | 3 |
-# | Peak memory | 3 GB |
+# | Peak memory | 2.9 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed", and two bars for each field, ECoT and RAD |
 #
@@ -215,6 +215,6 @@ for arm in ("ecot", "rad"):
 accuracy_figure(accuracy)
 
 # %% [markdown]
-# The hand's clips taught RAD to find and name things that no robot has held. Whether it can also *take* them,
-# although no action was ever shown with them, is another question. It needs a robot that acts:
-# [04_does_it_act](04_does_it_act.ipynb).
+# (In our run at `laptop` boxes overlapped by 0.30 for ECoT and 0.64 for RAD.) The hand's clips taught RAD to
+# find and name things that no robot has held. Whether it can also *take* them, although no action was ever
+# shown with them, is another question. It needs a robot that acts: [04_does_it_act](04_does_it_act.ipynb).

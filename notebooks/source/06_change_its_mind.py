@@ -4,9 +4,9 @@
 # | | |
 # |---|---|
 # | Goal | correct a chain while the robot moves, and measure how far the action follows the words |
-# | Minutes on two cores | 3 |
+# | Minutes on two cores | 2 |
 # | Minutes on a GPU | 1 |
-# | Peak memory | 1.5 GB |
+# | Peak memory | 1.2 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed", and a signed effect of more than 2 cm, at least five times the floor |
 #
@@ -43,7 +43,7 @@ policy = radlite.load_policy("radlite-tiny", adapter="rad")
 # some more: the way and the motion are yours, what comes after them is the policy's.
 
 # %%
-trial = trials(None, 1, seed=3)[0]
+trial = trials(None, 1, seed=1)[0]
 free, corrected = (radlite.LiveRun(policy, trial) for _ in range(2))
 print(trial.task.instruction)
 for step in range(steps):
@@ -204,4 +204,4 @@ print({key: f"{100 * np.mean([row[key] for row in rows]):.2f} cm" for key in ("s
 # succeeds. If so, the word was a cause. If not, look further down the chain.
 
 # %%
-radlite.playground(seed=3)
+radlite.playground(seed=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 # The harness is imported where it is used: without Playwright these tests can still be collected, and left out.
@@ -16,11 +18,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    """A JupyterLab over an empty folder with data_samples/ in it: `lab.folder`, `lab.url`, `lab.token`."""
+    """A JupyterLab over a folder with data_samples/ and notebooks/images/ in it: `lab.folder`, `lab.url`, `lab.token`."""
     from harness import ROOT, start_lab
 
     with start_lab(tmp_path_factory.mktemp("lab")) as running:
         (running.folder / "data_samples").symlink_to(ROOT / "data_samples")
+        shutil.copytree(ROOT / "notebooks" / "images", running.folder / "notebooks" / "images")  # the server follows no links
         yield running
 
 

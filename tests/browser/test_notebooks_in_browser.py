@@ -79,6 +79,8 @@ def test_start_here(opened):
     find = lambda name: page.page.locator(f".radlite-{name}")  # noqa: E731
     find("status").wait_for(timeout=PATIENCE)
     page.shot("00_top")
+    page.page.locator("summary").first.click()
+    assert page.page.evaluate("[...document.querySelectorAll('details img')].every(i => i.complete && i.naturalWidth > 300)")
     _play_and_scrub(page, page.page.locator(".rp"))
     page.shot("00_player", page.page.locator(".rp"))
     told = page.page.get_by_text(re.compile(r"told to go (left|right):"))
