@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | watch a policy act, read its reasoning, change the reasoning and see the action change |
 # | Minutes on two cores | 1 |
-# | Minutes on a GPU | 1 |
+# | Minutes on a GPU | 1, estimated |
 # | Peak memory | 0.8 GB |
 # | Network | none |
 # | At the end you should see | the robot moving, and three pictures with its action under different words |

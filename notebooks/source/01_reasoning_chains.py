@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | take a chain apart: fields, text, tokens, and which of the tokens carry loss |
 # | Minutes on two cores | 1 |
-# | Minutes on a GPU | 1 |
+# | Minutes on a GPU | 1, estimated |
 # | Peak memory | 0.7 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed", and a table of every token with its weight in the loss |

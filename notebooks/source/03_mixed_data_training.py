@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | mix robot and human demonstrations and train the tiny policy on them with LoRA |
 # | Minutes on two cores | 10 |
-# | Minutes on a GPU | 3 |
+# | Minutes on a GPU | 3, estimated |
 # | Peak memory | 2.9 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed", and two bars for each field, ECoT and RAD |

@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | let ECoT and RAD act in closed loop, count, and say how sure the count is |
 # | Minutes on two cores | 4 |
-# | Minutes on a GPU | 2 |
+# | Minutes on a GPU | 2, estimated |
 # | Peak memory | 1 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed" twice, and a success rate with its interval for each arm |

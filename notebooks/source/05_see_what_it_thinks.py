@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | find out, for a frame or a clip, what a policy saw, what it said, how sure it was and where it looked |
 # | Minutes on two cores | 2 |
-# | Minutes on a GPU | 1 |
+# | Minutes on a GPU | 1, estimated |
 # | Peak memory | 1.5 GB |
 # | Network | none |
 # | At the end you should see | the policy's boxes beside the true ones, and ECoT unsure of a name that RAD is sure of |

@@ -5,7 +5,7 @@
 # |---|---|
 # | Goal | correct a chain while the robot moves, and measure how far the action follows the words |
 # | Minutes on two cores | 2 |
-# | Minutes on a GPU | 1 |
+# | Minutes on a GPU | 1, estimated |
 # | Peak memory | 1.2 GB |
 # | Network | none |
 # | At the end you should see | "public checks passed", and a signed effect of more than 2 cm, at least five times the floor |
