@@ -111,13 +111,13 @@ def test_start_here(opened):
 
 
 def test_see_what_it_thinks(opened):
-    """Two players, figures, tokens, attention."""
+    """Three players, figures, tokens, attention."""
     page = opened("05_see_what_it_thinks.ipynb")
     players = page.page.locator(".rp")
-    players.nth(1).wait_for(timeout=PATIENCE)
-    assert players.count() == 2
-    for k in range(2):
-        players.nth(k).locator(".rp-image").nth(1).wait_for(timeout=PATIENCE)
+    players.nth(2).wait_for(timeout=PATIENCE)
+    assert players.count() == 3
+    for k, tracks in enumerate((2, 2, 1)):  # predicted and true, ECoT and RAD, a failure
+        players.nth(k).locator(".rp-image").nth(tracks - 1).wait_for(timeout=PATIENCE)
         _play_and_scrub(page, players.nth(k))
         page.shot(f"05_player_{k + 1}", players.nth(k))
     charts = page.page.locator(".js-plotly-plot")
