@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 	$(BIN)/radlite demo --out "$(OUT)"
 
 lab: $(VENV)/.installed-lab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb  # root: in a container
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks" $(PYTEST_ARGS)
