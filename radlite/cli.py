@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from radlite.errors import RadliteError
+from radlite.experiment import command as experiment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (_demo, _collect, _train, _evaluate, _predict, _report, _doctor):
         add(commands)
+    experiment.add(commands, _command, _whole)
     return parser
 
 

@@ -46,6 +46,7 @@ class CollateConfig:
             later, and a policy made to say it nevertheless learns to guess. None: in all frames.
         mask_prompt: False also trains on the prompt, as ECoT's code does.
         fields: fields that are taught; the others are left out of every chain.
+        human_fields: fields that human samples teach; None: the same.
     """
 
     action_weight: float = 3.0
@@ -56,6 +57,7 @@ class CollateConfig:
     plan_frames: int | None = None
     mask_prompt: bool = True
     fields: tuple[str, ...] = FIELDS
+    human_fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("reasoning_dropout", "field_dropout", "path_noise"):
@@ -66,8 +68,9 @@ class CollateConfig:
         for name in ("action_weight", "path_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise RadliteError(f"{name} of at least 0", repr(getattr(self, name)), "1 weighs every token alike")
-        if set(self.fields) - set(FIELDS):
-            raise RadliteError(f"fields out of {', '.join(FIELDS)}", repr(self.fields), "correct the name")
+        for names in (self.fields, self.human_fields or ()):
+            if set(names) - set(FIELDS):
+                raise RadliteError(f"fields out of {', '.join(FIELDS)}", repr(names), "correct the name")
 
 
 @dataclass
@@ -126,7 +129,8 @@ def longest_chain(vlm: VLM, *datasets: EpisodeDataset | None, most: int = 1_000)
 def drop(sample: Sample, config: CollateConfig, rng: np.random.Generator) -> Reasoning:
     """The chain that this sample is taught with, after dropout. A human sample keeps its chain: it has nothing else."""
     chain = sample.reasoning or Reasoning()
-    absent = [f for f in FIELDS if f not in config.fields]
+    human = sample.action is None and config.human_fields is not None
+    absent = [f for f in FIELDS if f not in (config.human_fields if human else config.fields)]
     whole = rng.random() < config.reasoning_dropout
     single = rng.random(len(FIELDS)) < config.field_dropout
     if whole and sample.action is not None:

@@ -84,13 +84,17 @@ class EpisodeDataset:
             actions=None if self._actions is None else self._actions[span].copy(),
             states=None if self._states is None else self._states[span].copy(),
             fps=self.fps,
-            meta=self._meta(_position(i, self.num_episodes, "episode")),
+            meta=self.episode_meta(i),
         )
 
     def episode_slice(self, i: int) -> slice:
         """The frames of episode i as a slice of 0..num_frames."""
         i = _position(i, self.num_episodes, "episode")
         return slice(self._reader.starts[i], self._reader.starts[i + 1])
+
+    def episode_meta(self, i: int) -> dict[str, Any]:
+        """What was noted about episode i, without its pictures."""
+        return self._meta(_position(i, self.num_episodes, "episode"))
 
     def frame(self, k: int) -> Sample:
         """Frame k of all episodes one after the other. Microseconds once `cache()` was called."""

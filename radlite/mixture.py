@@ -14,6 +14,7 @@ import numpy as np
 
 from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
+from radlite.views import View
 
 ROBOT, HUMAN, BLIND = 0, 1, 2  # numbers of the streams in the seed
 
@@ -48,17 +49,20 @@ class Mixture:
         seed: of the order.
         blind_per_batch: robot samples on top that are read without their picture, see `collate.collate_blind`; the same for
             every arm.
+        human_first: the first that many batches hold human samples only, as many as a mixed batch has in all, and the others
+            robot samples only: reasoning first, then acting (ECoT-Lite's recipe for data that is not paired).
 
     Raises:
         RadliteError: the robot side has no actions, the human side has, or a count makes no sense.
     """
 
-    robot: EpisodeDataset
-    human: EpisodeDataset | None = None
+    robot: EpisodeDataset | View
+    human: EpisodeDataset | View | None = None
     robot_per_batch: int = 32
     ratio: float = 1.0
     seed: int = 0
     blind_per_batch: int = 0
+    human_first: int = 0
 
     def __post_init__(self) -> None:
         if self.robot.embodiment != "robot":
@@ -67,20 +71,31 @@ class Mixture:
         if self.human is not None and self.human.embodiment != "human":
             raise RadliteError("an action-free human dataset as `human`", f"embodiment {self.human.embodiment!r}",
                                "pass robot data as `robot`")
-        counts = min(self.robot_per_batch - 1, self.blind_per_batch, self.seed)
+        counts = min(self.robot_per_batch - 1, self.blind_per_batch, self.seed, self.human_first)
         if counts < 0 or not (math.isfinite(self.ratio) and self.ratio >= 0):
-            found = ", ".join(f"{n}={getattr(self, n)}" for n in ("robot_per_batch", "ratio", "seed", "blind_per_batch"))
-            raise RadliteError("robot_per_batch >= 1, a finite ratio >= 0, a seed and blind_per_batch >= 0", found,
-                               "choose for example 32, 1.0, 0 and 0")
+            names = ("robot_per_batch", "ratio", "seed", "blind_per_batch", "human_first")
+            found = ", ".join(f"{n}={getattr(self, n)}" for n in names)
+            raise RadliteError("robot_per_batch >= 1, a finite ratio >= 0, a seed, blind_per_batch and human_first >= 0", found,
+                               "choose for example 32, 1.0, 0, 0 and 0")
+        if self.human_first and self.human is None:
+            raise RadliteError("human data for human_first", "human=None", "pass a human dataset, or leave human_first at 0")
 
     def humans_before(self, step: int) -> int:
         """Human samples drawn in all batches before `step`."""
-        return 0 if self.human is None else math.floor(step * self.robot_per_batch * self.ratio + 1e-9)
+        if self.human is None:
+            return 0
+        if self.human_first:
+            return min(step, self.human_first) * round(self.robot_per_batch * (1 + self.ratio))
+        return math.floor(step * self.robot_per_batch * self.ratio + 1e-9)
+
+    def robots_before(self, step: int) -> int:
+        """Robot samples with their picture drawn in all batches before `step`."""
+        return max(0, step - self.human_first) * self.robot_per_batch
 
     def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Frame indices of batch `step`: robot (robot_per_batch,) and human (varies with the ratio), int64."""
-        count = self.robot_per_batch
-        robot = draw(self.seed, ROBOT, step * count, count, self.robot.num_frames)
+        first, last = self.robots_before(step), self.robots_before(step + 1)
+        robot = draw(self.seed, ROBOT, first, last - first, self.robot.num_frames)
         first, last = self.humans_before(step), self.humans_before(step + 1)
         if last == first:
             return robot, np.empty(0, np.int64)
@@ -93,6 +108,6 @@ class Mixture:
 
     def blind(self, step: int) -> list[Sample]:
         """The robot samples of batch `step` that go without a picture."""
-        count = self.blind_per_batch
-        rows = draw(self.seed, BLIND, step * count, count, self.robot.num_frames) if count else ()
+        count = self.blind_per_batch if step >= self.human_first else 0
+        rows = draw(self.seed, BLIND, (step - self.human_first) * count, count, self.robot.num_frames) if count else ()
         return [self.robot.frame(int(i)) for i in rows]

@@ -1,4 +1,4 @@
-"""In which numbers the heavy products are computed: bf16 where the processor multiplies it natively, else float32."""
+"""In which numbers the heavy products are computed: bf16 where the processor has units for it, else float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def autocast(precision: str | None, device: torch.device) -> AbstractContextMana
     """A context for products in that precision.
 
     Args:
-        precision: "bf16", "no", or None: bf16 where the processor has it.
+        precision: "bf16", "no", or None: bf16 where the processor has units for it.
         device: where the model is.
     """
     check_precision(precision)
@@ -29,7 +29,11 @@ def autocast(precision: str | None, device: torch.device) -> AbstractContextMana
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bf16 is more than an emulation there."""
+    """Whether bf16 is faster than float32 there: on a CPU with AMX.
+
+    With AVX512-BF16 alone a product of 2048 x 1024 x 1024 ran at 134 GFLOP/s on two cores, and at 243 in float32; a training
+    step took 2.4 s instead of 1.8. With AMX it is the other way round.
+    """
     if device.type == "cpu":
-        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.backends.mkldnn.is_available() and torch.cpu._is_amx_tile_supported()
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -130,6 +130,7 @@ def rollout(
     progress: bool = True,
     label: str = "rollout",
     workers: int = 1,
+    on_end: Callable[[], object] | None = None,
 ) -> list[Outcome]:
     """Runs every trial to success or `max_steps`.
 
@@ -142,6 +143,7 @@ def rollout(
         label: of the bar.
         workers: processes of one thread each; on a CPU two of them do a third more than one with two threads. A script
             that asks for more than one needs `if __name__ == "__main__":`.
+        on_end: called in this process whenever a trial has ended.
 
     Raises:
         RadliteError: no trials.
@@ -153,9 +155,14 @@ def rollout(
         (trials[k::workers], max_steps, {i // workers for i in keep if i % workers == k}) for k in range(workers)
     ]
     with tqdm(total=len(trials), desc=label, unit="trial", disable=not progress, leave=False) as bar:
+        def one_more(count: int = 1) -> None:
+            bar.update(count)
+            for _ in range(count if on_end else 0):
+                on_end()
+
         if workers < 2:
-            return _run_side_by_side(agent, *jobs[0], bar.update)
-        parts = _run_apart(agent, jobs, workers, bar)
+            return _run_side_by_side(agent, *jobs[0], one_more)
+        parts = _run_apart(agent, jobs, workers, one_more)
         return [parts[i % workers][i // workers] for i in range(len(trials))]
 
 
@@ -164,8 +171,10 @@ def suited_workers(device: str, trials: int) -> int:
     return min(4, os.cpu_count() or 1) if device == "cpu" and trials >= 16 else 1
 
 
-def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list[list[Outcome]]:
-    """Every job in a process of its own; the bar hears of each trial that ends."""
+def _run_apart(
+    agent: Agent, jobs: list[tuple], workers: int, one_more: Callable[[int], object]
+) -> list[list[Outcome]]:
+    """Every job in a process of its own; `one_more` hears of each trial that ends."""
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
     ended = context.SimpleQueue()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(agent, ended)) as pool:
@@ -173,7 +182,7 @@ def _run_apart(agent: Agent, jobs: list[tuple], workers: int, bar: tqdm) -> list
         try:
             while wait(futures, timeout=0.5).not_done:
                 while not ended.empty():
-                    bar.update(ended.get())
+                    one_more(ended.get())
                 if any(f.done() and f.exception() for f in futures):
                     break
         finally:

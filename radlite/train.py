@@ -46,6 +46,7 @@ class TrainConfig:
     Attributes:
         steps: optimiser steps.
         rate: peak learning rate, after `warmup` steps, falling to 2% on a cosine.
+        restart: a step from which the rate rises and falls once more, for data that comes in two parts; 0 never.
         lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
         lora_alpha: LoRA's scale is lora_alpha / lora_rank.
         clip: largest gradient norm.
@@ -59,6 +60,7 @@ class TrainConfig:
     steps: int = 400
     rate: float = 3e-3
     warmup: int = 20
+    restart: int = 0
     lora_rank: int = 32
     lora_alpha: int = 32
     clip: float = 1.0
@@ -74,12 +76,13 @@ class TrainConfig:
             or not 0 < self.rate < math.inf
             or min(self.lora_rank, self.seed) < 0
             or self.log_every < 1
+            or not 0 <= self.restart < self.steps
         ):
             found = ", ".join(
-                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed")
+                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed", "restart")
             )
             raise RadliteError(
-                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0",
+                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0, restart below steps",
                 found,
                 "correct the configuration",
             )
@@ -118,9 +121,10 @@ class Objective(nn.Module):
 
 
 def rate_at(step: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear warm-up, cosine to 2%."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup))
-    cosine = 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    """Learning rate of a step: linear warm-up, cosine to 2%; the same anew from `restart` on."""
+    first, last = (config.restart, config.steps) if step >= config.restart else (0, config.restart)
+    warm = min(1.0, (step - first + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - first) / (last - first)))
     return config.rate * warm * (0.02 + 0.98 * cosine)
 
 
@@ -177,7 +181,7 @@ def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     return json.loads(json.dumps({
         "base": vlm.name, "base_sha256": vlm.sha256, "config": settings,
         "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
-        "mixture": {name: getattr(mixture, name) for name in ("robot_per_batch", "ratio", "seed", "blind_per_batch")},
+        "mixture": {k: getattr(mixture, k) for k in ("robot_per_batch", "ratio", "seed", "blind_per_batch", "human_first")},
     }))  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from radlite.base.data import CLASSES, View, draw_base_scene
 from radlite.base.drills import drills
 from radlite.base.facts import VERBS, facts, gripper_sentence, told, words
 from radlite.reasoning import ACTION_TAG, TAGS
-from radlite.tabletop.camera import project
 from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, draw_look
 from radlite.tabletop.tasks import DIRECTIONS, RESERVED_PAIRS, draw_task
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, PRACTICE_THINGS
+from radlite.tabletop.viewpoint import HOME_VIEW
 from radlite.vlm import action_token
 
 DRAWS, PLACED = 10_000, 30
@@ -89,11 +89,11 @@ def test_views_tell_the_truth_in_metres_and_pixels():
     views = _views()
     assert {v.embodiment for v in views} == {"robot", "human"} and any(v.held for v in views) and len(views) > 80
     for view in views:
-        assert np.abs(np.clip(project(np.array(view.point)), 0, 254) - view.point_pixel).max() <= 1.1
+        assert np.abs(np.clip(HOME_VIEW.project(np.array(view.point)), 0, 254) - view.point_pixel).max() <= 1.1
         assert view.held is None or view.held in view.names
     for view in views[:PLACED]:  # things stand; one that was knocked over is grasped elsewhere
         for name, box, grasp in zip(view.names, view.boxes, view.grasps, strict=True):
-            x, y = np.clip(project(np.array(grasp)), 0, 254)
+            x, y = np.clip(HOME_VIEW.project(np.array(grasp)), 0, 254)
             assert box[0] - 2 <= x <= box[2] + 2 and box[1] - 2 <= y <= box[3] + 2, name
 
 
@@ -167,7 +167,7 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
         goal = start.copy()
         goal[axis] += 0.08 * sign
         for told, place in ((match[2], start), (match[3], goal)):
-            assert np.abs(np.clip(project(place), 0, 254) - [int(v) for v in told.split(", ")]).max() <= 1.1
+            assert np.abs(np.clip(HOME_VIEW.project(place), 0, 254) - [int(v) for v in told.split(", ")]).max() <= 1.1
     elif kind == "held":
         foot = np.array([*grasps[at[view.held]][:2], view.feet[at[view.held]]])
         assert match[1] in PLACES and _close(_offset(match[2]), grasps[at[match[1]]] - foot)
@@ -183,7 +183,7 @@ def _check(view: View, kind: str, match: re.Match, before: list[re.Match]) -> No
         last = next(m for m in reversed(before) if m.re is KINDS["to"])  # named as a pixel, some sentences ago
         told = np.array([int(v) for v in last[1].split(", ")])
         assert last[1] == match[1] and abs(goal[2]) <= 0.00511
-        assert np.abs(np.clip(project(goal), 0, 254) - told).max() <= 5
+        assert np.abs(np.clip(HOME_VIEW.project(goal), 0, 254) - told).max() <= 5
     elif kind == "asked":
         assert match[1] in at
     elif kind == "to":

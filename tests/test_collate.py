@@ -158,6 +158,14 @@ def test_the_whole_chain_is_dropped_for_robots_only(vlm):
     assert 0.2 < np.mean(without[::2]) < 0.4
 
 
+def test_human_samples_can_teach_other_fields_than_robot_ones(vlm):
+    config = CollateConfig(human_fields=("gripper",))
+    batch = collate([sample(FULL, np.zeros(7)), sample(FULL)], vlm, BRIDGE_STATS, config)
+    assert fields_of(batch, 0) == set(FIELDS) and fields_of(batch, 1) == {"gripper"}
+    with pytest.raises(RadliteError, match="fields out of"):
+        CollateConfig(human_fields=("grip",))
+
+
 def test_fields_are_dropped_one_by_one(vlm):
     config, seen = CollateConfig(field_dropout=0.25), []
     for step in range(100):

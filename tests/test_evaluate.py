@@ -17,7 +17,7 @@ from radlite.evaluate import evaluate, iou, reasoning_accuracy, summarise
 from radlite.policy import Prediction, load_policy
 from radlite.reasoning import FIELDS, FRAME_SIZE, Box, Reasoning
 from radlite.rollouts import PolicyAgent, RandomAgent, StillAgent, rollout, told_another_task
-from radlite.stats import wilson
+from radlite.stats import difference, fisher, wilson
 from radlite.tabletop.env import MAX_DELTA, trials
 from radlite.tabletop.tasks import AXES, BASE_THINGS, parse_task
 
@@ -312,3 +312,30 @@ def _alive(pid):
         return False
     status = pathlib.Path(f"/proc/{pid}/stat")  # a zombie that nobody has reaped yet is not alive
     return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+# -- two counts ------------------------------------------------------------------------------------------------------
+def test_fisher_agrees_with_what_others_computed_of_the_papers_tables():
+    found = [fisher(*four) for four in ((2, 10, 5, 10), (27, 80, 45, 80), (28, 80, 45, 80), (43, 80, 45, 80), (21, 100, 36, 100))]
+    assert np.allclose(found, (0.350, 0.0067, 0.0109, 0.874, 0.0278), rtol=5e-3)
+    assert np.allclose([fisher(3, 10, 3, 10), fisher(0, 5, 0, 7), fisher(0, 0, 2, 4)], 1.0)
+    assert 0 < fisher(0, 600, 600, 600) < 1e-300
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+def test_two_counts_compare_alike_from_both_sides(a, b, c, d):
+    n, m = a + b, c + d
+    assert 0 < fisher(a, n, c, m) <= 1 and np.isclose(fisher(a, n, c, m), fisher(c, m, a, n))
+    gap, low, high = difference(a, n, c, m)
+    other, other_low, other_high = difference(c, m, a, n)
+    assert np.allclose((gap, low, high), (-other, -other_high, -other_low)) and -1 <= low <= gap <= high <= 1
+    if n and m:
+        assert np.isclose(gap, a / n - c / m)
+
+
+def test_the_difference_is_newcombes():
+    assert np.allclose(difference(56, 70, 48, 80), (0.2, 0.0524, 0.3339), atol=1e-4)  # his own example
+    with pytest.raises(RadliteError, match="whole counts"):
+        difference(3, 2, 0, 1)
+    with pytest.raises(RadliteError, match="whole counts"):
+        fisher(3, 2, 0, 1)

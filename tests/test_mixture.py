@@ -108,3 +108,19 @@ def test_real_datasets(robot, human):
     batch = Mixture(robot, human, 3, 1.0).batch(0)
     assert [s.embodiment for s in batch] == ["robot"] * 3 + ["human"] * 3
     assert all((s.action is None) == (s.embodiment == "human") for s in batch)
+
+
+@given(MIXTURES, st.integers(1, 12), st.integers(0, 5))
+def test_human_first_is_humans_and_then_the_robots_of_a_mixture_without_them(mixture, first, blind):
+    if mixture.human is None:
+        with pytest.raises(RadliteError, match="human data for human_first"):
+            replace(mixture, human_first=first)
+        return
+    two = replace(mixture, human_first=first, blind_per_batch=blind)
+    plain = replace(mixture, human=None, blind_per_batch=blind)
+    for step in range(first):
+        assert {who for who, _ in two.batch(step)} <= {"human"} and two.blind(step) == []
+    for step in range(3):
+        assert two.batch(first + step) == plain.batch(step) and two.blind(first + step) == plain.blind(step)
+    counted = [who for step in range(first + 3) for who, _ in two.batch(step)]
+    assert counted.count("human") == two.humans_before(first + 3) and counted.count("robot") == two.robots_before(first + 3)

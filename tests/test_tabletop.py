@@ -16,12 +16,12 @@ from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.reasoning import Reasoning
 from radlite.tabletop import world as world_module
-from radlite.tabletop.camera import project, render
-from radlite.tabletop.collect import collect, disturb, record
+from radlite.tabletop.camera import render
+from radlite.tabletop.collect import collect, disturb, elsewhere, record
 from radlite.tabletop.embodiment import HAND_GRASP_OFFSET, hand_start
 from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, trials
 from radlite.tabletop.judge import PICK_STEPS, Judge
-from radlite.tabletop.narrate import FRAME_SIZE, box_of
+from radlite.tabletop.narrate import FRAME_SIZE, box_of, reason
 from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, Look, Scene, Stand
 from radlite.tabletop.shape import hull as hull_of
 from radlite.tabletop.tasks import (
@@ -29,12 +29,14 @@ from radlite.tabletop.tasks import (
     DIRECTIONS,
     FAMILIES,
     RESERVED_PAIRS,
+    UNSEEN_AXES,
     Task,
     all_tasks,
     draw_task,
     parse_task,
 )
-from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, THINGS
+from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, PRACTICE_THINGS, THINGS
+from radlite.tabletop.viewpoint import ELSEWHERE_VIEW, HOME_VIEW, Viewpoint
 from radlite.tabletop.world import CONTROL_DT, JAW_OPEN, LIMITS, SUBSTEPS, World
 
 LOOK = Look("plain", (0.75, 0.75, 0.72), (0.25, 0.25, 0.935), (1.0, 1.0, 1.0), 0.45, 0.0)
@@ -311,7 +313,7 @@ def test_projection_agrees_with_the_segmentation():
         _, geoms = render(world.model, world.data, trial.scene.look, FRAME_SIZE)
         for name in [s.name for s in (*trial.scene.things, *trial.scene.places)]:
             middle = world.position(name) if name in THINGS else world.position(name) - (0, 0, 1e-3)
-            x, y = project(middle).astype(int)
+            x, y = HOME_VIEW.project(middle).astype(int)
             seen = geoms[y, x]
             near = [o.name for o in trial.scene.things if np.hypot(*(world.position(o.name) - world.position(name))[:2]) < 0.06]
             assert world.owners[seen] == name or (name in PLACES and world.owners[seen] in near), (name, world.owners[seen])
@@ -378,7 +380,7 @@ def test_shadow_falls_under_the_gripper_and_tells_its_height():
         assert np.array_equal(geoms, again) and (cast <= lit).all()
         assert 60 < darker.sum() < table.sum() / 3
         centres.append(np.argwhere(darker).mean(0))
-        foot = project(np.array([0.02, 0.0, 0.0]) - np.array([*LOOK.light[:2], 0]) / LOOK.light[2] * height, 128)[::-1]
+        foot = HOME_VIEW.project(np.array([0.02, 0.0, 0.0]) - np.array([*LOOK.light[:2], 0]) / LOOK.light[2] * height, 128)[::-1]
         near = np.linalg.norm(np.argwhere(darker) - foot, axis=1) < 14  # where the lamp throws the finger tips
         assert near.sum() > 20
     assert np.linalg.norm(centres[1] - centres[0]) > 4  # higher up, farther away
@@ -585,7 +587,7 @@ def test_gripper_path_is_the_way_that_was_gone():
         assert len(chain.gripper) == 5
         for k, at in enumerate(chain.gripper):
             point = episode.states[min(t + k, len(episode.states) - 1), :3]
-            wanted = np.clip(project(point), 0, FRAME_SIZE - 2)
+            wanted = np.clip(HOME_VIEW.project(point), 0, FRAME_SIZE - 2)
             assert np.abs(np.subtract(at, wanted)).max() <= 1.01, embodiment
 
 
@@ -593,7 +595,7 @@ def test_a_hand_comes_in_from_the_near_right_border():
     for trial in (draw_trial(k) for k in range(20)):
         x, y, z = hand_start(trial.scene.start)
         assert (LIMITS[0] < (x, y, z)).all() and ((x, y, z) < LIMITS[1]).all() and z == trial.scene.start[2]
-        right, below = project(np.array([x, y, z]))
+        right, below = HOME_VIEW.project(np.array([x, y, z]))
         assert right > 0.8 * FRAME_SIZE and below > 0.5 * FRAME_SIZE
     first = record(draw_trial(5, None, "pick"), "human", 5, TINY).reasoning[0]
     assert first.gripper[0][0] > 0.8 * FRAME_SIZE
@@ -628,9 +630,53 @@ def test_collected_dataset_is_the_same_for_any_number_of_workers(tmp_path):
     assert {e.meta["axis"] for e in (one[i] for i in range(9))} == set(AXES)
 
 
+def test_elsewhere_is_the_same_task_on_other_tables_before_another_camera(tmp_path):
+    """Same things in the same places, other pixels, and boxes that are right in them."""
+    for place in ("home", "elsewhere"):
+        collect(tmp_path / place, "human", 4, seed=4, workers=1, progress=False, environment=place)
+    home, away = (EpisodeDataset(tmp_path / place) for place in ("home", "elsewhere"))
+    assert [e.instruction for e in home] == [e.instruction for e in away]
+    assert [e.meta for e in home] == [e.meta for e in away] and home.sha256 != away.sha256
+    assert all((a.states[0] == b.states[0]).all() for a, b in zip(home, away, strict=True))
+    assert home[0].reasoning[0].bboxes != away[0].reasoning[0].bboxes
+    trial = elsewhere(draw_trial(4 * 1_000_003))
+    assert trial.scene.look.pattern not in {p for p, _ in (*HOME_TABLES, *NEW_TABLES)} - {"plain"}
+    env = TabletopEnv("human")
+    env.reset(options={"trial": trial})
+    chain = reason(env.expert, env.expert.intent())
+    _, geoms = render(env.world.model, env.world.data, trial.scene.look, 128)
+    for box in chain.bboxes:
+        rows, columns = np.nonzero(env.world.model.geom_bodyid[geoms] == env.world.model.body(box.name).id)
+        if len(rows):  # what is seen of it lies in its box
+            low, high = 2 * np.array([columns.min(), rows.min()]), 2 * np.array([columns.max(), rows.max()])
+            assert (low >= np.array(box.xyxy[:2]) - 3).all() and (high <= np.array(box.xyxy[2:]) + 3).all()
+
+
+@pytest.mark.parametrize("view", [Viewpoint(), ELSEWHERE_VIEW, Viewpoint(40.0, -25.0, 0.3, 0.9)])
+def test_rays_go_where_points_are_projected_from(view):
+    points = view.eye + view.rays(8) * np.linspace(0.5, 2, 64)[:, None]
+    x, y = view.project(points, 8).T
+    assert np.allclose(x, np.tile(np.arange(8) + 0.5, 8)) and np.allclose(y, np.repeat(np.arange(8) + 0.5, 8))
+    assert np.allclose(view.project(np.array(view.target)), 128)
+
+
+def test_unseen_tasks_are_in_no_demonstration():
+    """What they join is known from different sources; nobody has shown the whole."""
+    for axis in UNSEEN_AXES:
+        for seed in range(60):
+            task, scene = (t := draw_trial(seed, axis, None, 1)).task, t.scene
+            pair = (task.thing, task.place) in RESERVED_PAIRS
+            assert scene.new_scene == (axis != "base_object") and pair == (axis == "pair_in_new_scene")
+            assert (task.thing in NEW_THINGS) == (axis == "object_in_new_scene")
+            assert (task.thing in PRACTICE_THINGS) == (axis == "base_object")
+            assert sum(s.name in BASE_THINGS for s in scene.things) >= 1  # a wrong answer that the robot knows
+
+
 def test_collect_refuses_what_it_does_not_know(tmp_path):
     with pytest.raises(RadliteError, match="embodiment"):
         collect(tmp_path / "a", "octopus", 1, progress=False)
     with pytest.raises(RadliteError, match="axes"):
         collect(tmp_path / "a", "robot", 1, axes=("newest",), progress=False)
+    with pytest.raises(RadliteError, match="environment"):
+        collect(tmp_path / "a", "robot", 1, environment="moon", progress=False)
     assert not (tmp_path / "a").exists()

@@ -24,7 +24,7 @@ from radlite.collate import CollateConfig, longest_chain
 from radlite.errors import RadliteError
 from radlite.mixture import Mixture
 from radlite.policy import Policy, load_policy
-from radlite.train import TrainConfig, read_log, train
+from radlite.train import TrainConfig, rate_at, read_log, train
 from radlite.vlm import load_vlm
 
 LESSON = ("task", "move")  # short sequences train fast
@@ -155,6 +155,12 @@ def test_another_run_in_the_same_folder_is_refused(base, mixture, finished, chan
     assert tree(finished) == before
 
 
+def test_the_rate_rises_and_falls_twice_with_a_restart():
+    once, twice = replace(SHORT, steps=4), replace(SHORT, steps=10, restart=6)
+    assert [rate_at(6 + k, twice) for k in range(4)] == [rate_at(k, once) for k in range(4)]
+    assert [rate_at(k, twice) for k in range(6)] == [rate_at(k, replace(SHORT, steps=6)) for k in range(6)]
+
+
 def test_a_model_that_has_an_adapter_already_is_refused(base, mixture, tmp_path):
     vlm = load_vlm(base)
     train(vlm, mixture, tmp_path / "run", SHORT, progress=False, stop_after=1)
@@ -172,7 +178,7 @@ def test_precision_can_change_within_one_process(base, mixture, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"lora_rank": -1}, {"log_every": 0}, {"seed": -1},
-     {"precision": "fp8"}],
+     {"precision": "fp8"}, {"restart": 6}, {"restart": -1}],
 )  # fmt: skip
 def test_bad_configurations_are_refused(change):
     with pytest.raises(RadliteError):

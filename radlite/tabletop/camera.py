@@ -1,51 +1,21 @@
 """A camera that needs no OpenGL: one `mj_multiRay` from the eye, one from the lamp for cast shadows.
 
-The camera stands behind the table, 60 degrees above it, with a long lens, so that metres and pixels are nearly
-proportional. Without cast shadows the height of a gripper cannot be read off one picture: the shadow tells it.
+The robot's camera stands behind the table, 60 degrees above it, with a long lens, so that metres and pixels are nearly
+proportional (`viewpoint`). Without cast shadows the height of a gripper cannot be read off one picture: the shadow tells it.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import mujoco
 import numpy as np
 
-from radlite.reasoning import FRAME_SIZE
 from radlite.tabletop.scene import Look
 from radlite.tabletop.things import BLUE, GREEN, ORANGE, PURPLE, RED, WHITE, YELLOW
+from radlite.tabletop.viewpoint import HOME_VIEW
 
-ELEVATION = np.deg2rad(60.0)
-TARGET = np.array([0.0, 0.0, 0.055])
-DISTANCE = 1.5  # metres from the target: a long lens
-HALF_VIEW = 0.235  # metres from the middle of the picture to its border, at the target
 LAMP_DISTANCE = 2.0
 PRINT_CELL = 0.08  # metres from one print of a tablecloth to the next
 PRINT_INKS = (RED, GREEN, BLUE, YELLOW, ORANGE, PURPLE, WHITE)
-
-_FORWARD = np.array([np.cos(ELEVATION), 0.0, -np.sin(ELEVATION)])
-_RIGHT = np.array([0.0, -1.0, 0.0])
-_UP = np.cross(_RIGHT, _FORWARD)
-EYE = TARGET - DISTANCE * _FORWARD
-
-
-def project(points: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
-    """World points (..., 3) in metres to pixels (..., 2) as x, y of a size x size frame (not clipped)."""
-    offset = np.asarray(points, float) - EYE
-    depth = offset @ _FORWARD
-    scale = DISTANCE / HALF_VIEW / depth
-    u, v = (offset @ _RIGHT) * scale, -(offset @ _UP) * scale
-    return np.stack([u, v], -1) * (size / 2) + size / 2
-
-
-@lru_cache(maxsize=8)
-def _rays(size: int) -> np.ndarray:
-    """Unit directions of all pixels, (size*size, 3), row by row from the top left."""
-    grid = (np.arange(size) + 0.5) / size * 2 - 1
-    u, v = np.meshgrid(grid, grid)
-    rays = _FORWARD + HALF_VIEW / DISTANCE * (u[..., None] * _RIGHT - v[..., None] * _UP)
-    return np.ascontiguousarray((rays / np.linalg.norm(rays, axis=-1, keepdims=True)).reshape(-1, 3))
-
 
 def _cast(model, data, origin: np.ndarray, rays: np.ndarray, normals: np.ndarray | None):
     count = len(rays)
@@ -64,17 +34,17 @@ def render(model, data, look: Look, size: int, shadows: bool = True) -> tuple[np
 
     Args:
         model, data: MuJoCo model and data with positions up to date.
-        look: table pattern, tint and lamp.
+        look: table pattern, tint, lamp and camera.
         size: pixels a side.
         shadows: cast a second ray from the lamp to every point that is seen.
 
     Returns:
         rgb uint8 (size, size, 3) and geom id int32 (size, size), -1 where nothing is hit.
     """
-    rays = _rays(size)
+    eye, rays = look.view.eye, look.view.rays(size)
     normals = np.zeros((len(rays), 3))
-    geom, dist = _cast(model, data, EYE, rays, normals)
-    points = EYE + rays * dist[:, None]
+    geom, dist = _cast(model, data, eye, rays, normals)
+    points = eye + rays * dist[:, None]
     light = np.asarray(look.light)
     facing = np.clip(normals @ light, 0.0, 1.0)
     if shadows:
@@ -91,7 +61,7 @@ def render(model, data, look: Look, size: int, shadows: bool = True) -> tuple[np
 
 def _lit(model, data, points: np.ndarray, light: np.ndarray) -> np.ndarray:
     """1 where the lamp sees the point, 0 in shadow."""
-    lamp = TARGET + LAMP_DISTANCE * light
+    lamp = np.array(HOME_VIEW.target) + LAMP_DISTANCE * light
     rays = points - lamp
     far = np.linalg.norm(rays, axis=1)
     _, first = _cast(model, data, lamp, np.ascontiguousarray(rays / far[:, None]), None)

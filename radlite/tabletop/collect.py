@@ -20,6 +20,7 @@ from radlite.errors import RadliteError
 from radlite.tabletop.embodiment import hand_start
 from radlite.tabletop.env import POLICY_SIZE, TabletopEnv, Trial, draw_trial
 from radlite.tabletop.narrate import reason, with_paths
+from radlite.tabletop.scene import draw_look_elsewhere
 from radlite.tabletop.tasks import AXES
 
 SHOVE_CHANCE, SHOVE = 0.08, (0.05, 0.05, 0.03)  # per step; metres along each axis
@@ -50,7 +51,7 @@ def record(trial: Trial, embodiment: str, seed: int, size: int = POLICY_SIZE) ->
     if not env.judge.success:
         return None
     return Episode(
-        trial.task.instruction, np.stack(frames), with_paths(chains, points), embodiment,
+        trial.task.instruction, np.stack(frames), with_paths(chains, points, trial.scene.look.view), embodiment,
         np.stack(actions) if embodiment == "robot" else None, np.stack(states),
         meta={"axis": trial.axis or "home", "seed": seed},
     )  # fmt: skip
@@ -69,9 +70,16 @@ def disturb(env: TabletopEnv, action: np.ndarray, rng: np.random.Generator) -> n
     return noisy
 
 
-def _attempt(job: tuple[int, str | None, str, int]) -> Episode | None:
-    seed, axis, embodiment, size = job
-    return record(draw_trial(seed, axis), embodiment, seed, size)
+def elsewhere(trial: Trial) -> Trial:
+    """The same task and things in another environment: its own tables, lamp and camera."""
+    look = draw_look_elsewhere(np.random.default_rng([trial.seed, 29]))
+    return replace(trial, scene=replace(trial.scene, look=look, new_scene=False))
+
+
+def _attempt(job: tuple[int, str | None, str, int, bool]) -> Episode | None:
+    seed, axis, embodiment, size, away = job
+    trial = draw_trial(seed, axis)
+    return record(elsewhere(trial) if away else trial, embodiment, seed, size)
 
 
 def episodes(
@@ -82,9 +90,11 @@ def episodes(
     size: int = POLICY_SIZE,
     workers: int = 2,
     progress: bool = True,
+    environment: str = "home",
 ) -> Iterator[Episode]:
     """`count` successful demonstrations, axes in turn; the same for any number of workers."""
-    jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size) for i in range(3 * count + 20))
+    away = environment == "elsewhere"
+    jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size, away) for i in range(3 * count + 20))
     with tqdm(
         total=count, desc=f"collect {embodiment}", unit="episode", disable=not progress, leave=False
     ) as bar:
@@ -132,6 +142,7 @@ def collect(
     overwrite: bool = False,
     progress: bool = True,
     image_format: str = "png",
+    environment: str = "home",
 ) -> DatasetInfo:
     """Collects demonstrations and writes them as a dataset.
 
@@ -147,15 +158,20 @@ def collect(
         overwrite: replace a dataset that is there.
         progress: show a bar.
         image_format: "png" or "webp" (lossless).
+        environment: "home", or "elsewhere": the same tasks and things on other tables, under another lamp, before another camera.
 
     Raises:
         RadliteError: an unknown embodiment or axis, or a folder that cannot be written.
     """
+    if environment not in ("home", "elsewhere"):
+        raise RadliteError("environment 'home' or 'elsewhere'", repr(environment), "choose one of them")
     if embodiment not in ("robot", "human"):
         raise RadliteError("embodiment 'robot' or 'human'", repr(embodiment), "choose one of them")
     axes = axes or ((None,) if embodiment == "robot" else HUMAN_AXES)
     if set(axes) - {None, *AXES}:
         raise RadliteError(f"axes out of {AXES} or None", repr(axes), "choose one of them")
-    source = episodes(count, embodiment, axes, seed, size, workers, progress)
-    origin = f"the tabletop of radlite: collect(embodiment={embodiment!r}, count={count}, axes={axes}, seed={seed})"
+    source = episodes(count, embodiment, axes, seed, size, workers, progress, environment)
+    how = f"embodiment={embodiment!r}, count={count}, axes={axes}, seed={seed}"
+    how += f", environment={environment!r}" if environment != "home" else ""
+    origin = f"the tabletop of radlite: collect({how})"
     return write_dataset(out, source, image_format=image_format, overwrite=overwrite, origin=origin)

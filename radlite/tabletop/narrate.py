@@ -12,25 +12,25 @@ import numpy as np
 
 from radlite.actions import primitive
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
-from radlite.tabletop.camera import project
 from radlite.tabletop.expert import CLOSED, OPEN, Expert, Intent
 from radlite.tabletop.shape import hull
 from radlite.tabletop.things import PLACES
+from radlite.tabletop.viewpoint import HOME_VIEW, Viewpoint
 from radlite.tabletop.world import CONTROL_DT, World
 
 MOVE_THRESHOLD = 0.010  # metres in one step that earn a direction word; ECoT's 3 cm is for its 0.6 s window
 
 
-def pixel(point: np.ndarray) -> tuple[int, int]:
+def pixel(point: np.ndarray, view: Viewpoint = HOME_VIEW) -> tuple[int, int]:
     """World point (3,) to an even pixel of the frame, clipped to it."""
-    x, y = np.clip(np.round(project(point) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
+    x, y = np.clip(np.round(view.project(point) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
     return int(x), int(y)
 
 
 def box_of(world: World, name: str) -> Box:
     """The whole thing's box (also where something hides it), even pixels, clipped to the frame."""
     body = world.data.body(name)
-    corners = project(hull(name) @ body.xmat.reshape(3, 3).T + body.xpos)
+    corners = world.scene.look.view.project(hull(name) @ body.xmat.reshape(3, 3).T + body.xpos)
     low = np.clip(np.round(corners.min(0) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
     high = np.clip(np.round(corners.max(0) / 2) * 2, 0, FRAME_SIZE - 2).astype(int)
     return Box(name, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
@@ -53,7 +53,7 @@ def jaws(opening: float) -> str:
 
 def gripper_text(world: World, thing: str) -> str:
     """'The gripper [x, y] is half open, 12 cm high': where, how wide, how high the grasp point is."""
-    x, y = pixel(world.point)
+    x, y = pixel(world.point, world.scene.look.view)
     state = f"holds the {thing}" if world.held == thing else f"is {jaws(world.opening)}"
     return f"The gripper [{x}, {y}] {state}, {int(round(world.point[2] * 100))} cm high"
 
@@ -63,9 +63,9 @@ def offset_text(name: str, offset: np.ndarray) -> str:
     return f"the {name} is {centimetres(offset, ('above', 'below'))}"
 
 
-def goal_name(point: Sequence[float]) -> str:
+def goal_name(point: Sequence[float], view: Viewpoint = HOME_VIEW) -> str:
     """'goal [u, v]': a point of the table, x and y in metres, as a `move` names where it brings its thing."""
-    u, v = pixel(np.array([*point[:2], 0.0]))
+    u, v = pixel(np.array([*point[:2], 0.0]), view)
     return f"goal [{u}, {v}]"
 
 
@@ -80,9 +80,10 @@ def plan_text(expert: Expert) -> str:
     if task.family == "put":
         goal = f"{PLACES[task.place].preposition} the {task.place}"
     else:
+        view = expert.world.scene.look.view
         stand = next(s for s in expert.world.scene.things if s.name == task.thing)
-        x, y = pixel(np.array([stand.x, stand.y, 0.0]))
-        goal = f"{task.direction} from [{x}, {y}] to the {goal_name(expert.goal)}"
+        x, y = pixel(np.array([stand.x, stand.y, 0.0]), view)
+        goal = f"{task.direction} from [{x}, {y}] to the {goal_name(expert.goal, view)}"
     return f"1. reach the {task.thing} 2. grasp it 3. put it {goal} 4. let go."
 
 
@@ -143,15 +144,17 @@ def _seen_offset(expert: Expert, intent: Intent) -> str:
     task = expert.task
     if task.family == "pick":
         return offset_text(task.thing, expert.offset())
-    goal, offset = task.place or goal_name(expert.goal), expert.goal_offset()
+    goal, offset = task.place or goal_name(expert.goal, expert.world.scene.look.view), expert.goal_offset()
     if intent.holding:
         return f"{offset_text(goal, offset)} it"
     return f"{offset_text(task.thing, expert.offset())}; {offset_text(goal, offset[:2])} of it"
 
 
-def with_paths(chains: list[Reasoning], points: list[np.ndarray], ahead: int = 5) -> list[Reasoning]:
+def with_paths(
+    chains: list[Reasoning], points: list[np.ndarray], view: Viewpoint = HOME_VIEW, ahead: int = 5
+) -> list[Reasoning]:
     """Adds GRIPPER POSITION: this frame's and the next four grasp points in pixels; the last one repeats (ECoT)."""
-    pixels = [pixel(p) for p in points]
+    pixels = [pixel(p, view) for p in points]
     last = len(pixels) - 1
     return [
         c.replace(gripper=tuple(pixels[min(t + k, last)] for k in range(ahead))) for t, c in enumerate(chains)

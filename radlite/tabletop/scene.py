@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radlite.tabletop.things import BASE_THINGS, PLACES
+from radlite.tabletop.viewpoint import ELSEWHERE_VIEW, HOME_VIEW, Viewpoint
 
 REACH_X, REACH_Y = 0.135, 0.170  # things are drawn inside this half-rectangle of the table, metres
 GAP_THING, GAP_PLACE = (
@@ -37,6 +38,9 @@ NEW_TABLES = (
 HOME_LAMP_SIDE = 0.25 * math.pi  # azimuth in the middle of where lamps stand, radians
 DARK_SIDE = 0.75 * math.pi  # azimuth from which no low lamp ever shines: a shadow that falls this way is news to everybody
 NEW_LAMP = (1.12, 0.95, 0.72)  # colour of the new-scene axis' lamps
+# another environment, of human clips only: its tables and its lamp, and a camera of its own (`ELSEWHERE_VIEW`)
+ELSEWHERE_TABLES = (("tiles", (0.52, 0.62, 0.66)), ("blotches", (0.62, 0.55, 0.62)), ("plain", (0.40, 0.50, 0.42)))
+ELSEWHERE_LAMP, ELSEWHERE_SIDE = (0.88, 0.97, 1.12), -0.45 * math.pi  # colour; azimuth in the middle of where lamps stand
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Stand:
 
 @dataclass(frozen=True)
 class Look:
-    """What the table and the light look like; `light` is the unit vector towards the lamp."""
+    """What the table and the light look like, and from where; `light` is the unit vector towards the lamp."""
 
     pattern: str
     tint: tuple[float, float, float]
@@ -59,6 +63,7 @@ class Look:
     colour: tuple[float, float, float]
     ambient: float
     phase: float
+    view: Viewpoint = HOME_VIEW
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,14 @@ def draw_look(rng: np.random.Generator, new_scene: bool = False) -> Look:
     warm = rng.uniform(-0.06, 0.06)
     colour = (1.0 + warm, 1.0, 1.0 - warm) if not new_scene else NEW_LAMP
     return Look(pattern, tint, _towards(azimuth, tilt), colour, float(rng.uniform(0.40, 0.55)), float(rng.uniform(0, 10)))
+
+
+def draw_look_elsewhere(rng: np.random.Generator) -> Look:
+    """Another environment: its own tables, cold light from the other side, and another camera."""
+    pattern, base = ELSEWHERE_TABLES[rng.integers(len(ELSEWHERE_TABLES))]
+    tint = tuple(float(np.clip(c + rng.uniform(-0.05, 0.05), 0.05, 0.95)) for c in base)
+    light = _towards(rng.uniform(-0.4, 0.4) + ELSEWHERE_SIDE, rng.uniform(0.25, 0.45))
+    return Look(pattern, tint, light, ELSEWHERE_LAMP, float(rng.uniform(0.45, 0.60)), float(rng.uniform(0, 10)), ELSEWHERE_VIEW)
 
 
 def draw_base_look(rng: np.random.Generator) -> Look:

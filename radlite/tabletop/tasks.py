@@ -6,6 +6,12 @@ Families: put X on/in Y, pick up X, move X left/right/forward/back. A task is *h
 - `new_object`: a thing that neither the base model nor the robot has met;
 - `new_scene`: a robot task on a table and under a lamp that neither has met: tablecloths with prints as large as things and in
   their colours, which only human clips tell from things.
+
+A task is *unseen* when nobody at all has shown it; each axis of these joins what is known from different sources:
+
+- `pair_in_new_scene`: a reserved pair on a printed tablecloth, each of which human clips show, but never together;
+- `object_in_new_scene`: a new object on such a tablecloth, likewise;
+- `base_object`: a thing that only the base has pictures and words of; it is in no demonstration.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import numpy as np
 
 from radlite.errors import RadliteError
 from radlite.tabletop.scene import Scene, draw_scene
-from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
+from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES, PRACTICE_THINGS
 
 FAMILIES = ("put", "pick", "move")
 DIRECTIONS: dict[str, tuple[float, float]] = {
@@ -26,6 +32,10 @@ DIRECTIONS: dict[str, tuple[float, float]] = {
     "right": (0, -1),
 }
 AXES = ("compositional", "new_object", "new_scene")
+UNSEEN_AXES = ("pair_in_new_scene", "object_in_new_scene", "base_object")
+_PAIR_AXES = ("compositional", "pair_in_new_scene")
+_NEW_SCENE_AXES = ("new_scene", "pair_in_new_scene", "object_in_new_scene")
+_THINGS_OF = {"new_object": NEW_THINGS, "object_in_new_scene": NEW_THINGS, "base_object": PRACTICE_THINGS}
 MOVE_BY = 0.08  # metres a `move` demonstration carries its thing; success asks for 0.05
 
 # each place is reserved for two things and each thing for one place: 12 of 72 pairs that no robot demonstration shows
@@ -72,7 +82,7 @@ def parse_task(instruction: str) -> Task:
     )
 
 
-def all_tasks(things: tuple[str, ...] = BASE_THINGS + NEW_THINGS) -> list[Task]:
+def all_tasks(things: tuple[str, ...] = BASE_THINGS + NEW_THINGS + PRACTICE_THINGS) -> list[Task]:
     """Every task with these things."""
     puts = [Task("put", t, place=p) for t in things for p in PLACES]
     return (
@@ -89,21 +99,21 @@ def tasks_in(scene: Scene) -> list[Task]:
 
 
 def draw_task(rng: np.random.Generator, axis: str | None = None, family: str | None = None) -> Task:
-    """A random task of the robot's own (`axis=None`) or of one human-only axis; half of them are `put` unless `family` is given.
+    """A random task of the robot's own (`axis=None`), of a human-only or an unseen axis; half are `put` unless `family` is given.
 
     Raises:
-        RadliteError: an unknown axis or family, or a compositional task that is no `put`.
+        RadliteError: an unknown axis or family, or a task about a pair that is no `put`.
     """
-    if axis not in (None, *AXES):
-        raise RadliteError(f"an axis out of {AXES} or None", repr(axis), "choose one of them")
-    if family not in (None, *(("put",) if axis == "compositional" else FAMILIES)):
-        raise RadliteError(f"a family out of {FAMILIES}, and 'put' for compositional tasks", f"{family!r} with axis {axis!r}",
+    if axis not in (None, *AXES, *UNSEEN_AXES):
+        raise RadliteError(f"an axis out of {AXES + UNSEEN_AXES} or None", repr(axis), "choose one of them")
+    if family not in (None, *(("put",) if axis in _PAIR_AXES else FAMILIES)):
+        raise RadliteError(f"a family out of {FAMILIES}, and 'put' for pairs", f"{family!r} with axis {axis!r}",
                            "choose one of them, or None")
-    if axis == "compositional":
+    if axis in _PAIR_AXES:
         thing, place = sorted(RESERVED_PAIRS)[rng.integers(len(RESERVED_PAIRS))]
         return Task("put", thing, place=place)
     family = family or str(rng.choice(FAMILIES, p=(0.5, 0.25, 0.25)))
-    thing = str(rng.choice(NEW_THINGS if axis == "new_object" else BASE_THINGS))
+    thing = str(rng.choice(_THINGS_OF.get(axis, BASE_THINGS)))
     if family == "put":
         allowed = [p for p in PLACES if (thing, p) not in RESERVED_PAIRS]
         return Task("put", thing, place=str(rng.choice(allowed)))
@@ -118,8 +128,8 @@ def draw_task_scene(rng: np.random.Generator, task: Task, axis: str | None = Non
     The rule is the same for every arm; it looks at the task and the axis only. A `move` scene is drawn until the way
     of the thing is free; None when fifty draws found no such scene.
     """
-    new_scene = axis == "new_scene"
-    others = NEW_THINGS if axis == "new_object" else BASE_THINGS  # beside one of the robot's own, see draw_scene
+    new_scene = axis in _NEW_SCENE_AXES
+    others = _THINGS_OF.get(axis, BASE_THINGS)  # beside one of the robot's own, see draw_scene
     for _ in range(50):
         places = [task.place] if task.place else []
         if rng.random() < (0.5 if places else 0.7):

@@ -234,5 +234,5 @@ _PLACES = (
 THINGS: dict[str, Thing] = {t.name: t for t in _BASE + _PRACTICE + _NEW}
 PLACES: dict[str, Place] = {p.name: p for p in _PLACES}
 BASE_THINGS: tuple[str, ...] = tuple(t.name for t in _BASE)
-PRACTICE_THINGS: tuple[str, ...] = tuple(t.name for t in _PRACTICE)  # only the base's pictures have them, no task does
+PRACTICE_THINGS: tuple[str, ...] = tuple(t.name for t in _PRACTICE)  # in the base's pictures and in no demonstration
 NEW_THINGS: tuple[str, ...] = tuple(t.name for t in _NEW)

@@ -1,0 +1,71 @@
+"""What an experiment holds and how long it takes here, measured with one short look at how fast this machine acts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from radlite.experiment.cells import JUDGED, TABLES, Cell
+from radlite.experiment.run import Experiment, Job, suited_workers
+
+REFERENCE_SECONDS = 1.0  # one acted step of 16 robots on one core where `run.SECONDS` was measured
+BATCH = 16
+
+
+def speed() -> float:
+    """How many times slower than the reference this machine is: some steps of the shipped policy, on one core."""
+    from radlite.policy import load_policy
+    from radlite.rollouts import PolicyAgent
+    from radlite.tabletop.env import TabletopEnv, trials
+
+    todo, threads = trials(None, BATCH, 0), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        agent = PolicyAgent(load_policy("radlite-tiny", "rad"))
+        agent.begin(todo)
+        seen = np.stack([TabletopEnv().reset(options={"trial": t})[0]["image"] for t in todo])
+        agent.act(range(BATCH), seen)
+        began = time.monotonic()
+        for _ in range(3):
+            agent.act(range(BATCH), seen)
+        return (time.monotonic() - began) / 3 / REFERENCE_SECONDS
+    finally:
+        torch.set_num_threads(threads)
+
+
+def listing(experiment: Experiment, cells: Sequence[Cell]) -> str:
+    """A line a table, the cells of each, and minutes: of one core for a table alone, and of all cores for the rest."""
+    slower, workers = speed(), experiment.workers or suited_workers()
+    done = {c.name for c in cells if experiment.finished(c)}
+    lines = []
+    for table in [t for t in TABLES if any(c.table == t for c in cells)]:
+        mine = [c for c in cells if c.table == table]
+        left = [c for c in mine if c.name not in done]
+        unit = "frames" if table in JUDGED else "trials"
+        lines.append(f"{table:<13}{TABLES[table]}")
+        lines.append(f"{'':<13}{len(mine)} cells of {mine[0].trials} {unit}, {len(mine) - len(left)} done; "
+                     f"alone {_minutes(experiment.jobs(left), slower, workers)}")
+        for arm in dict.fromkeys(c.arm for c in mine):
+            lines.append(f"{'':<15}{arm:<14}{_axes([c for c in mine if c.arm == arm], done)}")
+    rest = experiment.jobs([c for c in cells if c.name not in done])
+    counts = {kind: sum(j.kind == kind for j in rest) for kind in ("data", "train", "cell")}
+    lines.append(f"to do: {counts['data']} datasets, {counts['train']} trainings, {counts['cell']} measurements, "
+                 f"{_minutes(rest, slower, workers)} on this machine with {workers} processes (estimated)")
+    return "\n".join(lines)
+
+
+def _axes(cells: list[Cell], done: set[str]) -> str:
+    marks = {}
+    for c in cells:
+        key = " ".join(filter(None, (c.variant, c.axis)))
+        marks.setdefault(key, []).append(("x" if c.name in done else ".") + str(c.seed))
+    return "  ".join(f"{key} [{' '.join(seeds)}]" for key, seeds in marks.items())
+
+
+def _minutes(jobs: list[Job], slower: float, workers: int) -> str:
+    seconds = sum(j.seconds for j in jobs) * slower
+    longest = max((j.seconds for j in jobs), default=0) * slower
+    return f"{max(seconds / workers, longest) / 60:.0f} min"
