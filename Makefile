@@ -1,19 +1,21 @@
-# make demo | make test | make lint | make clean | make help. Plain make: the 3.81 of macOS is enough.
+# make demo | make paper | make test | make lint | make clean | make help. Plain make: the 3.81 of macOS is enough.
 
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
+PAPER_ARGS ?=
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 # Quiet, but warnings and errors are shown.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo lab test test-notebooks test-browser lint notebooks assignment samples clean
+.PHONY: help demo paper lab test test-notebooks test-browser lint notebooks assignment samples clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [OUT=runs/demo]  collect, train ECoT and RAD, evaluate, report"
+	@echo "make paper [PAPER_ARGS='--scale small']  the paper's tables: what is not done yet, then tables and figures"
 	@echo "make lab                   the course in JupyterLab, from notebooks/00_start_here.ipynb on"
 	@echo "make test                  run the tests (PYTEST_ARGS='-k reasoning' for some of them)"
 	@echo "make test-notebooks        run every notebook and solution; times and memory go to runs/notebooks.json"
@@ -27,6 +29,9 @@ help:
 
 demo: $(VENV)/.installed
 	$(BIN)/radlite demo --out "$(OUT)"
+
+paper: $(VENV)/.installed-figures
+	$(BIN)/radlite experiment paper $(PAPER_ARGS)
 
 lab: $(VENV)/.installed-lab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb  # root: in a container
@@ -73,6 +78,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-lab: $(VENV)/.installed
 	@echo "installing JupyterLab and what the notebooks use"
 	@$(PIP) --editable '.[notebooks]'
+	@touch $@
+
+$(VENV)/.installed-figures: $(VENV)/.installed
+	@echo "installing what draws figures as PNG"
+	@$(PIP) --editable '.[figures]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -109,6 +109,8 @@ def _collect(commands) -> None:
     p.add_argument("--size", type=_whole(1), default=96, help="pixels a side")
     p.add_argument("--workers", type=_whole(1), default=min(2, os.cpu_count() or 1))
     p.add_argument("--image-format", choices=("png", "webp"), default="png")
+    p.add_argument("--environment", choices=("home", "many", "elsewhere"), default="home",
+                   help="many: tables and lamps of all sorts; elsewhere: one other place, with another camera")
     p.add_argument("--overwrite", action="store_true")
 
 
@@ -126,6 +128,7 @@ def _run_collect(args) -> None:
         args.workers,
         args.overwrite,
         image_format=args.image_format,
+        environment=args.environment,
     )
     print(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {info.path}")
 

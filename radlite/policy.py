@@ -37,7 +37,7 @@ class Policy:
         stats: of the robot data it was trained on; None for a bare base, which cannot act.
         longest_chain: tokens of the longest chain it was taught. One that rambles a quarter beyond that is cut off and
             acts: a batch waits for its longest row.
-        precision: in which pictures and prompts are read: "bf16", "no", or None: bf16 where the processor has it, as in
+        precision: in which pictures and prompts are read: "bf16", "no", or None: bf16 where the processor has units for it, as in
             training. What is written is always computed in the precision of the weights.
     """
 

@@ -53,7 +53,7 @@ class TrainConfig:
         seed: of LoRA's start and of dropout; the mixture has its own.
         checkpoint_seconds: how often the state is saved.
         log_every: steps between two lines of the log.
-        precision: "bf16" (autocast), "no", or None: bf16 where the processor has it.
+        precision: "bf16" (autocast), "no", or None: bf16 where the processor has units for it.
         collate: weights, dropout and fields of the loss.
     """
 

@@ -14,7 +14,7 @@ from radlite.check import report
 from radlite.check.report import Property, Wrong, ask, run
 from radlite.mixture import HUMAN, ROBOT, Mixture, draw
 from radlite.reasoning import FIELDS
-from radlite.stats import wilson
+from radlite.stats import fisher, wilson
 
 
 def told(checked, function, capsys):
@@ -254,6 +254,48 @@ def test_wrong_intervals_are_refused_by_the_property_they_break(name, capsys):
 def test_intervals_of_another_form_are_told(answer, found, capsys):
     _, good, _, text = told(check.wilson_interval, lambda s, n: answer, capsys)
     assert not good and found in text
+
+
+# -------------------------------------------------------------------------------------------- fisher_test
+def chances(n, m, wins):
+    places = range(max(0, wins - m), min(n, wins) + 1)
+    return {k: math.comb(n, k) * math.comb(m, wins - k) / math.comb(n + m, wins) for k in places}
+
+
+def right_fisher(a, n, b, m):
+    chance = chances(n, m, a + b)
+    return sum(p for p in chance.values() if p <= chance[a] * (1 + 1e-7))
+
+
+def one_sided_fisher(a, n, b, m):
+    chance = chances(n, m, a + b)
+    return sum(p for k, p in chance.items() if (k <= a if a / n <= b / m else k >= a))
+
+
+def z_test(a, n, b, m):
+    pool = (a + b) / (n + m)
+    spread = math.sqrt(pool * (1 - pool) * (1 / n + 1 / m)) or 1.0
+    return math.erfc(abs(a / n - b / m) / spread / math.sqrt(2))
+
+
+WRONG_TESTS = {
+    "one-sided": (one_sided_fisher, ["1 where both rates", "it is two-sided", "known values"]),
+    "z test": (z_test, ["known values"]),
+    "doubled": (lambda *t: min(1.0, 2 * one_sided_fisher(*t)), ["known values"]),
+    "only more probable ones": (lambda *t: 1 - right_fisher(*t), ["1 where both rates"]),
+    "per cent": (lambda *t: 100 * right_fisher(*t), ["1 where both rates"]),
+}
+
+
+def test_the_right_test_passes(capsys):
+    assert told(check.fisher_test, right_fisher, capsys)[0] and told(check.fisher_test, fisher, capsys)[0]
+
+
+@pytest.mark.parametrize("name", WRONG_TESTS)
+def test_wrong_tests_are_refused_by_the_property_they_break(name, capsys):
+    function, broken = WRONG_TESTS[name]
+    _, _, bad, text = told(check.fisher_test, function, capsys)
+    assert all(any(says in line for line in bad) for says in broken), text
 
 
 # ------------------------------------------------------------------------------------------ trials_needed

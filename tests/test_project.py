@@ -19,7 +19,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "radlite"
 LIMIT_MB = 20
-CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
+CONDA_NAMES = {"pytorch": "torch", "python-kaleido": "kaleido"}  # conda-forge -> PyPI, where they differ
 CONDA_ONLY = {"pip"}
 IMPORT_NAMES = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "yaml": "pyyaml"}
 FIXED = "jupyterlab ipywidgets torch transformers peft bitsandbytes datasets plotly mediapy".split()
@@ -215,7 +215,7 @@ def test_module_and_command_are_the_same():
     assert script.exists(), "radlite is not installed beside this Python: pip install -c constraints.txt -e ."
     text = _run(sys.executable, "-m", "radlite", "--help")
     assert text == _run(str(script), "--help")
-    for command in "demo collect train evaluate predict report doctor".split():
+    for command in "demo collect train evaluate predict report experiment doctor".split():
         assert command in text
 
 

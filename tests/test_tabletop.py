@@ -17,12 +17,12 @@ from radlite.errors import RadliteError
 from radlite.reasoning import Reasoning
 from radlite.tabletop import world as world_module
 from radlite.tabletop.camera import render
-from radlite.tabletop.collect import collect, disturb, elsewhere, record
+from radlite.tabletop.collect import collect, disturb, moved, record
 from radlite.tabletop.embodiment import HAND_GRASP_OFFSET, hand_start
 from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, trials
 from radlite.tabletop.judge import PICK_STEPS, Judge
 from radlite.tabletop.narrate import FRAME_SIZE, box_of, reason
-from radlite.tabletop.scene import HOME_TABLES, NEW_TABLES, Look, Scene, Stand
+from radlite.tabletop.scene import HOME_TABLES, NEW_LAMP, NEW_TABLES, Look, Scene, Stand
 from radlite.tabletop.shape import hull as hull_of
 from radlite.tabletop.tasks import (
     AXES,
@@ -639,7 +639,7 @@ def test_elsewhere_is_the_same_task_on_other_tables_before_another_camera(tmp_pa
     assert [e.meta for e in home] == [e.meta for e in away] and home.sha256 != away.sha256
     assert all((a.states[0] == b.states[0]).all() for a, b in zip(home, away, strict=True))
     assert home[0].reasoning[0].bboxes != away[0].reasoning[0].bboxes
-    trial = elsewhere(draw_trial(4 * 1_000_003))
+    trial = moved(draw_trial(4 * 1_000_003), "elsewhere")
     assert trial.scene.look.pattern not in {p for p, _ in (*HOME_TABLES, *NEW_TABLES)} - {"plain"}
     env = TabletopEnv("human")
     env.reset(options={"trial": trial})
@@ -650,6 +650,14 @@ def test_elsewhere_is_the_same_task_on_other_tables_before_another_camera(tmp_pa
         if len(rows):  # what is seen of it lies in its box
             low, high = 2 * np.array([columns.min(), rows.min()]), 2 * np.array([columns.max(), rows.max()])
             assert (low >= np.array(box.xyxy[:2]) - 3).all() and (high <= np.array(box.xyxy[2:]) + 3).all()
+
+
+def test_many_tables_are_the_bases_and_never_the_new_scenes():
+    looks = [moved(draw_trial(seed), "many").scene.look for seed in range(200)]
+    assert len({look.pattern for look in looks}) > 4 and {look.view for look in looks} == {HOME_VIEW}
+    assert not {look.pattern for look in looks} & {p for p, _ in NEW_TABLES} and NEW_LAMP not in {look.colour for look in looks}
+    trial = draw_trial(5)
+    assert moved(trial, "home") == trial and moved(trial, "many").scene.things == trial.scene.things
 
 
 @pytest.mark.parametrize("view", [Viewpoint(), ELSEWHERE_VIEW, Viewpoint(40.0, -25.0, 0.3, 0.9)])

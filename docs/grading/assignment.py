@@ -2,7 +2,7 @@
 
     python docs/grading/assignment.py [--out runs/assignment] [--radlite "radlite @ git+<your repository>"]
 
-writes `student.zip` (notebooks without solutions, pictures, data_samples) and, for every notebook with exercises,
+writes `student.zip` (notebooks without solutions, pictures, data_samples, results) and, for every notebook with exercises,
 `autograder/NN_name.zip` with the hidden cases of docs/grading/hidden. docs/teaching.md says how to use them.
 """
 
@@ -39,6 +39,8 @@ def student_zip(out: Path, home: Path = HOME, samples: Path = ROOT / "data_sampl
         files[Path("notebooks") / file.relative_to(home)] = file
     for file in filter(Path.is_file, samples.rglob("*")):
         files[Path("data_samples") / file.relative_to(samples)] = file
+    for file in (ROOT / "results" / "paper").glob("*.json"):
+        files[file.relative_to(ROOT)] = file
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for inside in sorted(files):
             archive.write(files[inside], Path("radlite_course") / inside)

@@ -10,5 +10,6 @@ from radlite.check.intervals import trials_needed, wilson_interval
 from radlite.check.masks import loss_mask
 from radlite.check.mixtures import mixture_sampler
 from radlite.check.report import Result
+from radlite.check.tables import fisher_test
 
-__all__ = ["Result", "faithfulness", "loss_mask", "mixture_sampler", "trials_needed", "wilson_interval"]
+__all__ = ["Result", "faithfulness", "fisher_test", "loss_mask", "mixture_sampler", "trials_needed", "wilson_interval"]

@@ -43,7 +43,8 @@ def train_policy(folder: Path, training: Training, scale: Scale, tell: Tell) -> 
     before = read_json(out / SPENT, "a training")["seconds"] if (out / SPENT).exists() else 0.0
     seen = {"robot": mixture.robots_before(config.steps), "human": mixture.humans_before(config.steps),
             "blind": (config.steps - mixture.human_first) * mixture.blind_per_batch}
-    spent = {"seconds": round(before + time.monotonic() - began, 1), "steps": config.steps, "samples": seen}
+    data = {name: opened(make(folder / "data", name, scale)).sha256 for name in training.datasets()}
+    spent = {"seconds": round(before + time.monotonic() - began, 1), "steps": config.steps, "samples": seen, "datasets": data}
     _write_json(out / SPENT, {**spent, "finished": not result.interrupted})
     return not result.interrupted
 
@@ -72,8 +73,8 @@ def measure(folder: Path, cell: Cell, scale: Scale, tell: Tell) -> dict:
         "table": cell.table, "arm": cell.arm, "variant": cell.variant, "axis": cell.axis, "seed": cell.seed, "x": cell.x,
         "successes": counts[0], "trials": counts[1], "interval": wilson(*counts), "metrics": metrics,
         "train_steps": spent.get("steps", 0), "train_samples": spent.get("samples", {}),
-        "train_seconds": spent.get("seconds", 0.0), "seconds": round(time.monotonic() - began, 1),
-        "think": cell.think, "training": asdict(cell.training), "device": best_device(),
+        "train_seconds": spent.get("seconds", 0.0), "datasets": spent.get("datasets", {}),
+        "seconds": round(time.monotonic() - began, 1), "think": cell.think, "training": asdict(cell.training), "device": best_device(),
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from radlite.errors import RadliteError
 from radlite.tabletop.embodiment import hand_start
 from radlite.tabletop.env import POLICY_SIZE, TabletopEnv, Trial, draw_trial
 from radlite.tabletop.narrate import reason, with_paths
-from radlite.tabletop.scene import draw_look_elsewhere
+from radlite.tabletop.scene import draw_base_look, draw_look_elsewhere
 from radlite.tabletop.tasks import AXES
 
 SHOVE_CHANCE, SHOVE = 0.08, (0.05, 0.05, 0.03)  # per step; metres along each axis
@@ -70,16 +70,25 @@ def disturb(env: TabletopEnv, action: np.ndarray, rng: np.random.Generator) -> n
     return noisy
 
 
-def elsewhere(trial: Trial) -> Trial:
-    """The same task and things in another environment: its own tables, lamp and camera."""
-    look = draw_look_elsewhere(np.random.default_rng([trial.seed, 29]))
+ENVIRONMENTS = ("home", "many", "elsewhere")
+
+
+def moved(trial: Trial, environment: str) -> Trial:
+    """The same task and things in another environment.
+
+    "many": tables and lamps of all sorts before the robot's own camera, none of the new-scene axis; as Bridge V2 has two dozen
+    environments. "elsewhere": one other place with its own tables, lamp and camera. "home": as it is.
+    """
+    if environment == "home":
+        return trial
+    draw, stream = {"many": (draw_base_look, 37), "elsewhere": (draw_look_elsewhere, 29)}[environment]
+    look = draw(np.random.default_rng([trial.seed, stream]))
     return replace(trial, scene=replace(trial.scene, look=look, new_scene=False))
 
 
-def _attempt(job: tuple[int, str | None, str, int, bool]) -> Episode | None:
-    seed, axis, embodiment, size, away = job
-    trial = draw_trial(seed, axis)
-    return record(elsewhere(trial) if away else trial, embodiment, seed, size)
+def _attempt(job: tuple[int, str | None, str, int, str]) -> Episode | None:
+    seed, axis, embodiment, size, environment = job
+    return record(moved(draw_trial(seed, axis), environment), embodiment, seed, size)
 
 
 def episodes(
@@ -93,8 +102,7 @@ def episodes(
     environment: str = "home",
 ) -> Iterator[Episode]:
     """`count` successful demonstrations, axes in turn; the same for any number of workers."""
-    away = environment == "elsewhere"
-    jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size, away) for i in range(3 * count + 20))
+    jobs = ((seed * 1_000_003 + i, axes[i % len(axes)], embodiment, size, environment) for i in range(3 * count + 20))
     with tqdm(
         total=count, desc=f"collect {embodiment}", unit="episode", disable=not progress, leave=False
     ) as bar:
@@ -158,13 +166,13 @@ def collect(
         overwrite: replace a dataset that is there.
         progress: show a bar.
         image_format: "png" or "webp" (lossless).
-        environment: "home", or "elsewhere": the same tasks and things on other tables, under another lamp, before another camera.
+        environment: "home", "many" or "elsewhere", see `moved`.
 
     Raises:
         RadliteError: an unknown embodiment or axis, or a folder that cannot be written.
     """
-    if environment not in ("home", "elsewhere"):
-        raise RadliteError("environment 'home' or 'elsewhere'", repr(environment), "choose one of them")
+    if environment not in ENVIRONMENTS:
+        raise RadliteError(f"environment out of {', '.join(ENVIRONMENTS)}", repr(environment), "choose one of them")
     if embodiment not in ("robot", "human"):
         raise RadliteError("embodiment 'robot' or 'human'", repr(embodiment), "choose one of them")
     axes = axes or ((None,) if embodiment == "robot" else HUMAN_AXES)

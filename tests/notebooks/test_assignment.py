@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
@@ -34,6 +35,8 @@ WRONG = {  # plausible, and wrong
     "wilson_interval": "import math\ndef wilson_interval(k, n):\n"
     "    p = k / n\n    half = 1.96 * math.sqrt(p * (1 - p) / n)\n    return max(0.0, p - half), min(1.0, p + half)",
     "trials_needed": "import math\ndef trials_needed(p, half):\n    return max(1, math.ceil(p * (1 - p) * (1.96 / half) ** 2))",
+    "fisher_test": "from math import comb\ndef fisher_test(a, n, b, m):\n"
+    "    return sum(comb(n, k) * comb(m, a + b - k) for k in range(max(0, a + b - m), a + 1)) / comb(n + m, a + b)",
     "faithfulness": "def faithfulness(act, chains, edits, paraphrases, directions):\n"
     "    far = lambda b, a: sum(abs(act(y) - act(x)).sum() for x, y in zip(a, b)) / len(a)\n"
     "    return {'signed': far(edits, chains), 'floor': far(paraphrases, chains), 'null': 0.0}",
@@ -93,7 +96,7 @@ def filled(notebook, written):
         name = re.search(r"^def (\w+)\(", cell.source, re.MULTILINE)
         if name and name[1] in EXERCISES[notebook]:
             answers[name[1]] = cell.source if written == "right" else WRONG[name[1]]
-    namespace = {"np": numpy, "radlite": radlite}
+    namespace = {"np": numpy, "math": math, "radlite": radlite}
     for source in answers.values():
         exec(source, namespace)
     return namespace

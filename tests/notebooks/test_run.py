@@ -25,10 +25,11 @@ RECORD = ROOT / "runs" / "notebooks.json"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A copy of notebooks/ beside a copy of data_samples/, so that nothing is written into the repository."""
+    """A copy of notebooks/ beside copies of data_samples/ and results/, so that nothing is written into the repository."""
     folder = tmp_path_factory.mktemp("course")
     shutil.copytree(HOME, folder / "notebooks", ignore=shutil.ignore_patterns("source", ".ipynb_checkpoints"))
-    shutil.copytree(ROOT / "data_samples", folder / "data_samples")
+    for name in ("data_samples", "results"):
+        shutil.copytree(ROOT / name, folder / name)
     return folder / "notebooks"
 
 
