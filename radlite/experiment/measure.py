@@ -74,7 +74,8 @@ def measure(folder: Path, cell: Cell, scale: Scale, tell: Tell) -> dict:
         "successes": counts[0], "trials": counts[1], "interval": wilson(*counts), "metrics": metrics,
         "train_steps": spent.get("steps", 0), "train_samples": spent.get("samples", {}),
         "train_seconds": spent.get("seconds", 0.0), "datasets": spent.get("datasets", {}),
-        "seconds": round(time.monotonic() - began, 1), "think": cell.think, "training": asdict(cell.training), "device": best_device(),
+        "seconds": round(time.monotonic() - began, 1), "think": cell.think, "training": asdict(cell.training),
+        "device": best_device(),
     }  # fmt: skip
 
 
