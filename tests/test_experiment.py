@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from radlite.experiment.scale import SCALES, SEEDED
 from radlite.experiment.tables import NOTES, markdown
 from radlite.reasoning import Reasoning
 
+ROOT = Path(__file__).resolve().parents[1]
 FULL, TINY = SCALES["full"], SCALES["tiny"]
 
 
@@ -416,7 +418,7 @@ def test_the_list_says_what_is_done_and_what_the_rest_takes(ran, monkeypatch):
     monkeypatch.setattr(plan, "speed", lambda: 1.0)
     experiment, chosen, _ = ran
     text = plan.listing(experiment, chosen)
-    assert "to do: 0 datasets, 0 trainings, 0 measurements, 0 min" in text and "rad           robot [x0]  human [x0]" in text
+    assert "to do: 0 datasets, 0 trainings, 0 measurements, 0 min" in text and "robot [x0]  human [x0]" in text
     more = plan.listing(experiment, cells(experiment.scale))
     assert "new_object [.0]" in more and " 0 trainings" not in more
 
@@ -425,3 +427,14 @@ def test_speed_is_seconds_of_a_real_step():
     from radlite.experiment.plan import speed
 
     assert 0.05 < speed() < 100
+
+
+# -- what is shown ---------------------------------------------------------------------------------------------------
+def test_shown_figures_are_those_of_the_cells():
+    """Tables in results/paper and in the README hold what their cells say, and were not touched by hand."""
+    folder = ROOT / "results" / "paper"
+    results = Results.read(folder)
+    for table in results.values("table"):
+        assert (folder / f"{table}.md").read_text() == markdown(table, results)
+    text = (ROOT / "README.md").read_text()
+    assert embedded(text, folder) == text

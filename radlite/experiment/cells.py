@@ -123,20 +123,18 @@ def _as_it_is(table: str, arm: str, axis: str, scale: Scale, variant: str = "", 
 
 
 def _scaling(scale: Scale, seed: int) -> Iterator[Cell]:
-    for axis in ELSEWHERE_AXES if seed == scale.seeds[0] else ():
-        if axis not in scale.axes:
+    """On new objects, as in the paper."""
+    for count in scale.scaling if seed == scale.seeds[0] else ():
+        if not count:
+            yield _as_it_is("scaling", "ecot", "new_object", scale, "0 clips", 0)
             continue
-        for count in scale.scaling:
-            if not count:
-                yield _as_it_is("scaling", "ecot", axis, scale, "0 clips", 0)
-                continue
-            for place in ("home", "elsewhere"):
-                variant, all_of_them = f"{count} clips {place}", count == scale.human_episodes
-                if all_of_them and place == "home":
-                    yield _as_it_is("scaling", "rad", axis, scale, variant, count)
-                else:
-                    training = Training("rad", seed, humans=0 if all_of_them else count, environment=place)
-                    yield Cell("scaling", "rad", axis, seed, training, scale.other_trials, variant, count)
+        for place in ("home", "elsewhere"):
+            variant, all_of_them = f"{count} clips {place}", count == scale.human_episodes
+            if all_of_them and place == "home":
+                yield _as_it_is("scaling", "rad", "new_object", scale, variant, count)
+            else:
+                training = Training("rad", seed, humans=0 if all_of_them else count, environment=place)
+                yield Cell("scaling", "rad", "new_object", seed, training, scale.other_trials, variant, count)
 
 
 def _ratio(scale: Scale, seed: int) -> Iterator[Cell]:

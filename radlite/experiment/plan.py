@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from radlite.experiment.cells import JUDGED, TABLES, Cell
+from radlite.experiment.results import name_of
 from radlite.experiment.run import Experiment, Job, suited_workers
 
 REFERENCE_SECONDS = 1.0  # one acted step of 16 robots on one core where `run.SECONDS` was measured
@@ -45,11 +46,11 @@ def listing(experiment: Experiment, cells: Sequence[Cell]) -> str:
         mine = [c for c in cells if c.table == table]
         left = [c for c in mine if c.name not in done]
         unit = "frames" if table in JUDGED else "trials"
-        lines.append(f"{table:<13}{TABLES[table]}")
-        lines.append(f"{'':<13}{len(mine)} cells of {mine[0].trials} {unit}, {len(mine) - len(left)} done; "
+        lines.append(f"{table:<14}{TABLES[table]}")
+        lines.append(f"{'':<14}{len(mine)} cells of {mine[0].trials} {unit}, {len(mine) - len(left)} done; "
                      f"alone {_minutes(experiment.jobs(left), slower, workers)}")
-        for arm in dict.fromkeys(c.arm for c in mine):
-            lines.append(f"{'':<15}{arm:<14}{_axes([c for c in mine if c.arm == arm], done)}")
+        for row in dict.fromkeys((c.arm, c.variant) for c in mine):
+            lines.append(f"{'':<15}{name_of(*row):<29}{_axes([c for c in mine if (c.arm, c.variant) == row], done)}")
     rest = experiment.jobs([c for c in cells if c.name not in done])
     counts = {kind: sum(j.kind == kind for j in rest) for kind in ("data", "train", "cell")}
     lines.append(f"to do: {counts['data']} datasets, {counts['train']} trainings, {counts['cell']} measurements, "
@@ -58,11 +59,9 @@ def listing(experiment: Experiment, cells: Sequence[Cell]) -> str:
 
 
 def _axes(cells: list[Cell], done: set[str]) -> str:
-    marks = {}
-    for c in cells:
-        key = " ".join(filter(None, (c.variant, c.axis)))
-        marks.setdefault(key, []).append(("x" if c.name in done else ".") + str(c.seed))
-    return "  ".join(f"{key} [{' '.join(seeds)}]" for key, seeds in marks.items())
+    """Axes with their seeds: "x0" is done, ".1" is not."""
+    axes = {c.axis: " ".join(("x" if d.name in done else ".") + str(d.seed) for d in cells if d.axis == c.axis) for c in cells}
+    return "  ".join(f"{axis} [{seeds}]" for axis, seeds in axes.items())
 
 
 def _minutes(jobs: list[Job], slower: float, workers: int) -> str:
