@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from radlite.reasoning import FRAME_SIZE, Reasoning
 from radlite.rollouts import BATCH, Agent, Outcome, PolicyAgent, rollout
 from radlite.stats import wilson
 from radlite.tabletop.env import Trial
+
+FAR = 40.0  # centimetres: longer ones are not told
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict:
@@ -47,7 +50,8 @@ def reasoning_accuracy(
     Returns:
         For task, plan, subtask, move and the two reasons: share written exactly. For bboxes: `bboxes_iou` (mean over
         true boxes, 0 where the name is missing). For gripper: `gripper_px` (median error of its first point, pixels
-        of 256; the frame's diagonal where it is missing). Where the data has actions: `action_cm` (median error of
+        of 256; the frame's diagonal where it is missing). For the two reasons also `_cm`: median over frames of the largest
+        error of their lengths (40 where other things are told). Where the data has actions: `action_cm` (median error of
         the translation).
     """
     order = np.random.default_rng(seed).permutation(dataset.num_frames)[:count]
@@ -69,6 +73,11 @@ def _marks(sample: Sample, said: Prediction) -> dict[str, float]:
         for f in ("task", "plan", "subtask_reason", "subtask", "move_reason", "move")
         if getattr(truth, f)
     }
+    for f in ("subtask_reason", "move_reason"):
+        if lengths := _lengths(getattr(truth, f)):
+            told = _lengths(getattr(guess, f))
+            same = len(told) == len(lengths)
+            marks[f"{f}_cm"] = float(np.abs(np.subtract(told, lengths)).max()) if same else FAR
     boxes = {b.name: b.xyxy for b in guess.bboxes or ()}
     if truth.bboxes:
         asked = [b for b in truth.bboxes if b.name in sample.instruction] or truth.bboxes
@@ -79,6 +88,12 @@ def _marks(sample: Sample, said: Prediction) -> dict[str, float]:
     if sample.action is not None:
         marks["action_cm"] = float(np.linalg.norm(sample.action[:3] - said.action[:3]) * 100)
     return marks
+
+
+def _lengths(text: str | None) -> list[int]:
+    """Every length of a sentence in centimetres, those to the right, back and down negative."""
+    found = re.findall(r"(\d+) cm (\w+)", text or "")
+    return [-int(n) if word in ("right", "back", "below", "down") else int(n) for n, word in found]
 
 
 def iou(a: Sequence[int], b: Sequence[int]) -> float:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from radlite import policy as acting
 from radlite.errors import RadliteError
-from radlite.evaluate import evaluate, iou, reasoning_accuracy, summarise
+from radlite.evaluate import FAR, evaluate, iou, reasoning_accuracy, summarise
 from radlite.policy import Prediction, load_policy
 from radlite.reasoning import FIELDS, FRAME_SIZE, Box, Reasoning
 from radlite.rollouts import PolicyAgent, RandomAgent, StillAgent, rollout, told_another_task
@@ -252,6 +252,7 @@ def test_the_truth_gets_full_marks(robot, human):
     for dataset in (robot, human):
         marks = reasoning_accuracy(Oracle(dataset, lambda chain: chain), dataset, 30)
         perfect = {f: 1.0 for f in FIELDS if f not in ("bboxes", "gripper")} | {"bboxes_iou": 1.0, "gripper_px": 0.0}
+        perfect |= {"subtask_reason_cm": 0.0, "move_reason_cm": 0.0}
         assert marks == perfect | ({"action_cm": 0.0} if dataset is robot else {})
 
 
@@ -262,6 +263,18 @@ def test_wrong_and_missing_fields_cost(robot):
     marks = reasoning_accuracy(Oracle(robot, spoil), robot, 30)
     assert marks["task"] == 1.0 and marks["move"] == marks["plan"] == marks["bboxes_iou"] == 0.0
     assert marks["gripper_px"] == pytest.approx(FRAME_SIZE * 2**0.5)  # silence is not left out of the mean
+    assert marks["move_reason_cm"] == marks["subtask_reason_cm"] == FAR
+
+
+def test_lengths_are_wrong_by_their_largest_error_and_directions_count(robot):
+    """3 cm right said of 3 cm left is six off; a sentence about other things is as wrong as can be."""
+    turned = reasoning_accuracy(Oracle(robot, lambda c: c.replace(move_reason=c.move_reason.replace("left", "right"))), robot, 60)
+    assert turned["move_reason"] < 1 and turned["subtask_reason_cm"] == 0.0
+    said = "The way is 3 cm right, 1 cm back, 2 cm up."
+    away = reasoning_accuracy(Oracle(robot, lambda c: c.replace(move_reason=said)), robot, 60)
+    assert 0 < away["move_reason_cm"] < FAR
+    short = reasoning_accuracy(Oracle(robot, lambda c: c.replace(move_reason="The way is 3 cm right.")), robot, 60)
+    assert short["move_reason_cm"] == FAR
 
 
 def test_frames_without_a_chain_are_marked_on_the_action_only(few, tmp_path):

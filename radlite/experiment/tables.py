@@ -14,9 +14,9 @@ from radlite.experiment.results import REFERENCE, Count, Results, compare, name_
 
 AXIS_NAMES = {"pair_in_new_scene": "known pair, new scene", "object_in_new_scene": "new object, new scene",
               "base_object": "object of the base only"}  # fmt: skip
-FIELDS = ("bboxes_iou", "subtask_reason", "subtask", "move_reason", "move", "gripper_px", "action_cm")
+FIELDS = ("task", "plan", "bboxes_iou", "subtask_reason_cm", "subtask", "move_reason_cm", "move", "gripper_px", "action_cm")
 FIELD_NAMES = {"bboxes_iou": "boxes (overlap)", "gripper_px": "gripper (pixels off)", "action_cm": "action (cm off)",
-               "subtask_reason": "subtask reasoning", "move_reason": "move reasoning"}  # fmt: skip
+               "subtask_reason_cm": "subtask reasoning (cm off)", "move_reason_cm": "move reasoning (cm off)"}  # fmt: skip
 
 # which rows each table compares, in sentences under it
 COMPARED: dict[str, tuple[tuple[tuple[str, str], tuple[str, str]], ...]] = {
@@ -35,8 +35,9 @@ NOTES: dict[str, str] = {
         "where there are several seeds, look at how far they lie apart before you look at the interval.",
     "reasoning": "Each field is judged on the chain that the policy writes by itself, on frames of clips that nobody has trained "
         "on; the human clips show the three human-only axes, the robot's its own tasks. A field whose accuracy on the human "
-        "clips rises with success is one that may carry the transfer; that they rise together does not prove it. Exact agreement "
-        "of a sentence with five numbers in it is a hard measure: a centimetre off is wrong.",
+        "clips rises with success is one that may carry the transfer; that they rise together does not prove it. The two reasons "
+        "are judged by their lengths: the largest error of a chain, median over frames. Plans are judged on all frames, also "
+        "those from which one can no longer see where a thing stood.",
     "unseen": "Nobody has shown these tasks. The axes are not the paper's, which had other objects and kitchens: here a pair or "
         "an object that human clips show is put on a tablecloth that other human clips show, or the object is one of which only "
         "the base has pictures. It tells whether pieces learnt from different clips join; it does not tell about things that "
