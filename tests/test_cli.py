@@ -70,7 +70,8 @@ def test_train_and_again(base, clips, tmp_path, capsys):
     assert main(argv) == 0
     assert said(capsys).out.startswith("2 of 2 steps") and load_policy(base, tmp_path / "run").stats
     about = json.loads((tmp_path / "run" / "adapter" / "radlite.json").read_text())
-    assert about["train"]["mixture"] == {"robot_per_batch": 2, "ratio": 0.5, "seed": 0, "blind_per_batch": 3}
+    sizes = {"robot_per_batch": 2, "ratio": 0.5, "seed": 0, "blind_per_batch": 3, "human_first": 0}
+    assert about["train"]["mixture"] == sizes
     assert main(argv) == 0
     assert main([*argv, "--rate", "0.1"]) == 2
     assert "another config" in said(capsys).err

@@ -164,7 +164,8 @@ experiment.path(cell[0]).unlink()
 experiment.run(cell)
 assert Results.read(experiment.out)[0]["successes"] == before["successes"]
 larger = replace(SCALES["small"], trials=100)
-print(f"a class could do {len(cells(larger))} cells of {larger.trials} trials: radlite experiment paper --scale small --trials 100")
+print(f"a class could do {len(cells(larger))} cells of {larger.trials} trials:")
+print(f"radlite experiment paper --scale small --trials {larger.trials}")
 
 # %% [markdown]
 # ## The other tables

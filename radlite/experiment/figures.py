@@ -52,13 +52,13 @@ def _forest(columns: dict[str, dict[str, Count]]) -> go.Figure:
         drawn.add_scatter(x=rates, y=[*map(chart_text, here)], mode="markers", error_x=bars, text=words, showlegend=False,
                           marker={"size": 9, "color": COLOURS[0]}, hovertemplate="%{y}: %{x:.0f}%, %{text}<extra></extra>",
                           row=1, col=number)  # fmt: skip
-        drawn.update_xaxes(range=[-3, 103], tickvals=[0, 25, 50, 75, 100], ticksuffix="%", row=1, col=number)
+        drawn.update_xaxes(range=[-3, 103], tickvals=[0, 50, 100], ticktext=["0", "50%", "100%"], row=1, col=number)
     drawn.update_yaxes(categoryorder="array", categoryarray=[*map(chart_text, names)])
     return drawn.update_layout(height=150 + 28 * len(names))
 
 
 def _fields(cells: Results) -> go.Figure:
-    names = ("bboxes_iou", "subtask_reason", "subtask", "move_reason", "move")
+    names = ("plan", "bboxes_iou", "subtask", "move")  # the reasons are told in centimetres
     human = cells.where(axis="human") or cells
     return go.Figure(accuracy_figure({c["arm"]: {n: c["metrics"][n] for n in names if n in c["metrics"]} for c in human}))
 
