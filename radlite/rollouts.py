@@ -196,11 +196,11 @@ _worker: dict = {}  # in a worker process: who acts, and where it tells of a tri
 def _begin_worker(agent: Agent, ended) -> None:
     _worker.update(agent=agent, ended=ended)
     torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
-def _leave_with_parent() -> None:
-    """A killed demo leaves no process behind that goes on for minutes."""
+def leave_with_parent() -> None:
+    """A killed run leaves no process behind that goes on for minutes."""
     multiprocessing.parent_process().join()
     os._exit(1)
 

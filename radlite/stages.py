@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from radlite.checkpoint import read_json
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import replace_text
 
 
 class Stages:
@@ -28,9 +27,5 @@ class Stages:
                 return stored
         began = time.monotonic()
         stored = {"key": key, "result": work(), "seconds": round(time.monotonic() - began, 1)}
-        with disk_errors(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temp = path.with_suffix(".partial")
-            temp.write_text(json.dumps(stored, indent=1))
-            os.replace(temp, path)
+        replace_text(path, json.dumps(stored, indent=1))
         return stored

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import disk_errors, replace_text
 
 
 class TrainLog:
@@ -20,10 +19,7 @@ class TrainLog:
     def __init__(self, path: Path, step: int, every: int) -> None:
         self.path, self.every = path, every
         kept = [row for row in read_log(path) if row["step"] <= step]
-        with disk_errors(path):
-            temp = path.with_suffix(".partial")
-            temp.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            os.replace(temp, path)
+        replace_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._losses: list[float] = []
         self._samples, self._since = 0, time.monotonic()
 

@@ -243,13 +243,6 @@ def test_the_right_interval_passes(capsys):
     assert told(check.wilson_interval, right_wilson, capsys)[0] and told(check.wilson_interval, wilson, capsys)[0]
 
 
-@pytest.mark.parametrize("name", WRONG_INTERVALS)
-def test_wrong_intervals_are_refused_by_the_property_they_break(name, capsys):
-    function, broken = WRONG_INTERVALS[name]
-    _, _, bad, text = told(check.wilson_interval, function, capsys)
-    assert all(any(says in line for line in bad) for says in broken), text
-
-
 @pytest.mark.parametrize("answer, found", [(0.5, "two numbers"), ((0, "1"), "should be a number"), ((float("nan"), 1), "nan")])
 def test_intervals_of_another_form_are_told(answer, found, capsys):
     _, good, _, text = told(check.wilson_interval, lambda s, n: answer, capsys)
@@ -291,10 +284,16 @@ def test_the_right_test_passes(capsys):
     assert told(check.fisher_test, right_fisher, capsys)[0] and told(check.fisher_test, fisher, capsys)[0]
 
 
-@pytest.mark.parametrize("name", WRONG_TESTS)
-def test_wrong_tests_are_refused_by_the_property_they_break(name, capsys):
-    function, broken = WRONG_TESTS[name]
-    _, _, bad, text = told(check.fisher_test, function, capsys)
+WRONG_STATISTICS = [
+    pytest.param(checked, *wrong, id=name)
+    for checked, answers in ((check.wilson_interval, WRONG_INTERVALS), (check.fisher_test, WRONG_TESTS))
+    for name, wrong in answers.items()
+]
+
+
+@pytest.mark.parametrize("checked, function, broken", WRONG_STATISTICS)
+def test_wrong_statistics_are_refused_by_the_property_they_break(checked, function, broken, capsys):
+    _, _, bad, text = told(checked, function, capsys)
     assert all(any(says in line for line in bad) for says in broken), text
 
 

@@ -127,25 +127,26 @@ class Training:
             humans = self.human_per_batch
             counts["robot_per_batch"] += scale.human_per_batch - humans
         counts |= arm.counts(scale) if arm.counts else {}
-        *robots, = (open_data(name) for name in arm.robot)
+        robots = [open_data(name) for name in arm.robot]
         if arm.human and humans:
             human = open_data(self.datasets()[-1])
             human = arm.human(some_episodes(human, self.humans) if self.humans else human, self.axis or None)
-        first = self.human_first(scale) if arm.human_first else 0
         return Mixture(robots[0] if len(robots) == 1 else together(*robots), human, ratio=humans / counts["robot_per_batch"],
-                       seed=self.seed, human_first=first, **counts)
+                       seed=self.seed, human_first=self.human_first(scale), **counts)
 
     def config(self, scale: Scale) -> TrainConfig:
         """How it is trained."""
         from radlite.demo import demo_training
 
         arm, config = arm_named(self.arm), demo_training(scale.steps)
-        first = self.human_first(scale) if arm.human_first else 0
+        first = self.human_first(scale)
         loss = replace(config.collate, **arm.loss)
         return replace(config, steps=scale.steps + first, restart=first, seed=self.seed, collate=loss)
 
     def human_first(self, scale: Scale) -> int:
-        """Batches of human samples that hold as many as the other arms' mixed ones in all."""
+        """Batches of human samples that come first, as many human samples as other arms' mixed ones hold; 0 for other arms."""
+        if not arm_named(self.arm).human_first:
+            return 0
         return round(scale.steps * scale.human_per_batch / (scale.robot_per_batch + scale.human_per_batch))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from radlite.errors import RadliteError
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import disk_errors, replace_text
 
 MARKED = re.compile(r"(<!-- table: (?P<name>[a-z]+)(?P<rows>, rows only)? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -39,6 +38,4 @@ def embed(path: Path, folder: Path) -> None:
     path = Path(path)
     with disk_errors(path):
         text = path.read_text(encoding="utf-8")
-        temp = path.with_suffix(".partial")
-        temp.write_text(embedded(text, folder), encoding="utf-8")
-        os.replace(temp, path)
+    replace_text(path, embedded(text, folder))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ from radlite.errors import RadliteError
 from radlite.experiment.cells import TABLES
 from radlite.experiment.results import Count, Results, name_of
 from radlite.experiment.tables import AXIS_NAMES, markdown
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import replace_text
 from radlite.show.charts import accuracy_figure
 from radlite.show.html import chart_text
 
@@ -44,17 +44,22 @@ def _forest(columns: dict[str, dict[str, Count]]) -> go.Figure:
     names = list(dict.fromkeys(n for rows in columns.values() for n in rows))[::-1]
     for number, rows in enumerate(columns.values(), 1):
         here = [n for n in names if n in rows]
-        rates, bounds = [100 * rows[n].rate for n in here], [rows[n].interval for n in here]
-        bars = {"type": "data", "symmetric": False, "color": "#808080", "thickness": 1.5,
-                "array": [100 * b[1] - r for b, r in zip(bounds, rates, strict=True)],
-                "arrayminus": [r - 100 * b[0] for b, r in zip(bounds, rates, strict=True)]}  # fmt: skip
-        words = [f"{rows[n].successes}/{rows[n].trials}" for n in here]
-        drawn.add_scatter(x=rates, y=[*map(chart_text, here)], mode="markers", error_x=bars, text=words, showlegend=False,
+        counts = [rows[n] for n in here]
+        bars = _whiskers(counts) | {"color": "#808080", "thickness": 1.5}
+        words = [f"{c.successes}/{c.trials}" for c in counts]
+        drawn.add_scatter(x=[100 * c.rate for c in counts], y=[*map(chart_text, here)], mode="markers", error_x=bars,
+                          text=words, showlegend=False,
                           marker={"size": 9, "color": COLOURS[0]}, hovertemplate="%{y}: %{x:.0f}%, %{text}<extra></extra>",
                           row=1, col=number)  # fmt: skip
         drawn.update_xaxes(range=[-3, 103], tickvals=[0, 50, 100], ticktext=["0", "50%", "100%"], row=1, col=number)
     drawn.update_yaxes(categoryorder="array", categoryarray=[*map(chart_text, names)])
     return drawn.update_layout(height=150 + 28 * len(names))
+
+
+def _whiskers(counts: Sequence[Count]) -> dict:
+    """The intervals of counts as plotly's error bars, in points to both sides of the rate."""
+    return {"type": "data", "symmetric": False, "array": [100 * (c.interval[1] - c.rate) for c in counts],
+            "arrayminus": [100 * (c.rate - c.interval[0]) for c in counts]}  # fmt: skip
 
 
 def _fields(cells: Results) -> go.Figure:
@@ -74,14 +79,11 @@ def _shares(cells: Results) -> go.Figure:
 def _line(drawn: go.Figure, name: str, cells: Results, number: int, text: bool) -> None:
     xs = sorted({c["x"] for c in cells})
     counts = [cells.count(x=x) for x in xs]
-    bounds = [c.interval for c in counts]
-    bars = {"type": "data", "symmetric": False, "array": [100 * (b[1] - c.rate) for b, c in zip(bounds, counts, strict=True)],
-            "arrayminus": [100 * (c.rate - b[0]) for b, c in zip(bounds, counts, strict=True)]}  # fmt: skip
     drawn.add_scatter(
         name=chart_text(name), x=xs, y=[100 * c.rate for c in counts], mode="lines+markers+text" if text else "lines+markers",
         text=[f"{c.successes}/{c.trials}" for c in counts], textposition="bottom center",
         line={"color": COLOURS[number], "dash": ("solid", "dash", "dot", "dashdot")[number]},
-        error_y=bars,
+        error_y=_whiskers(counts),
     )
 
 
@@ -119,15 +121,15 @@ def write(results: Results, out: Path, pictures: bool = True) -> list[Path]:
         drawn = figure(table, results)
         if drawn is None:
             continue
-        written.append(_replace(out / f"{table}.md", markdown(table, results)))
+        written.append(replace_text(out / f"{table}.md", markdown(table, results)))
         page = drawn.to_html(include_plotlyjs="directory", full_html=True)
-        written.append(_replace(out / f"{table}.html", page))
+        written.append(replace_text(out / f"{table}.html", page))
         if pictures:
             written.append(picture(drawn, out / f"{table}.png"))
     if written and not (out / "plotly.min.js").exists():
         from plotly.offline import get_plotlyjs
 
-        _replace(out / "plotly.min.js", get_plotlyjs())
+        replace_text(out / "plotly.min.js", get_plotlyjs())
     return written
 
 
@@ -143,14 +145,5 @@ def picture(drawn: go.Figure, path: Path) -> Path:
         raise RadliteError("kaleido and a Chromium for PNG figures", " ".join(str(error).split())[:120],
                            "pip install 'radlite[figures]' and install chromium, or leave pictures out with --no-pictures"
                            ) from error
-    return path
-
-
-def _replace(path: Path, text: str) -> Path:
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temp = path.with_suffix(".partial")
-        temp.write_text(text, encoding="utf-8")
-        os.replace(temp, path)
     return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from radlite.experiment.cells import Cell
 from radlite.experiment.data import make, opened
 from radlite.experiment.faithful import faithfulness
 from radlite.experiment.scale import Scale
+from radlite.formats.staging import replace_text
 from radlite.policy import Policy, load_policy
 from radlite.rollouts import Outcome, PolicyAgent, rollout
 from radlite.stats import wilson
@@ -45,7 +45,7 @@ def train_policy(folder: Path, training: Training, scale: Scale, tell: Tell) -> 
             "blind": (config.steps - mixture.human_first) * mixture.blind_per_batch}
     data = {name: opened(make(folder / "data", name, scale)).sha256 for name in training.datasets()}
     spent = {"seconds": round(before + time.monotonic() - began, 1), "steps": config.steps, "samples": seen, "datasets": data}
-    _write_json(out / SPENT, {**spent, "finished": not result.interrupted})
+    replace_text(out / SPENT, json.dumps({**spent, "finished": not result.interrupted}, indent=1))
     return not result.interrupted
 
 
@@ -112,9 +112,3 @@ def trained(folder: Path, training: Training, scale: Scale) -> bool:
     if not arm_named(training.arm).trained:
         return True
     return (out / "adapter" / STATE).exists() and (out / SPENT).exists() and read_json(out / SPENT, "a training")["finished"]
-
-
-def _write_json(path: Path, value: dict) -> None:
-    temp = path.with_suffix(".partial")
-    temp.write_text(json.dumps(value, indent=1))
-    os.replace(temp, path)

@@ -12,7 +12,7 @@ from radlite.experiment.cells import JUDGED, TABLES, Cell
 from radlite.experiment.results import name_of
 from radlite.experiment.run import Experiment, Job, suited_workers
 
-REFERENCE_SECONDS = 1.0  # one acted step of 16 robots on one core where `run.SECONDS` was measured
+REFERENCE_SECONDS = 1.25  # one acted step of 16 robots on one core where `run.SECONDS` was measured
 BATCH = 16
 
 
@@ -38,7 +38,7 @@ def speed() -> float:
 
 
 def listing(experiment: Experiment, cells: Sequence[Cell]) -> str:
-    """A line a table, the cells of each, and minutes: of one core for a table alone, and of all cores for the rest."""
+    """Every table with its cells, and minutes on all processes: of a table alone, and of all that is to do."""
     slower, workers = speed(), experiment.workers or suited_workers()
     done = {c.name for c in cells if experiment.finished(c)}
     lines = []

@@ -67,9 +67,8 @@ class Results(list):
             found.append(cell)
         if not found:
             raise RadliteError(f"cells (*.json) in {folder}", "none", "run `radlite experiment paper` first")
-        order, tables = list(ARMS), list(TABLES)
-        place = (tables.index, order.index)
-        found.sort(key=lambda c: (place[0](c["table"]), place[1](c["arm"]), c["x"] or 0, c["variant"], c["axis"], c["seed"]))
+        table, arm = list(TABLES).index, list(ARMS).index
+        found.sort(key=lambda c: (table(c["table"]), arm(c["arm"]), c["x"] or 0, c["variant"], c["axis"], c["seed"]))
         return found
 
     def where(self, **values: object) -> Results:
@@ -98,13 +97,19 @@ def name_of(arm: str, variant: str) -> str:
     return f"{arm}, {variant}" if variant else arm
 
 
-def compare(results: Results, one: tuple[str, str], other: tuple[str, str]) -> str | None:
-    """One sentence about two rows on the axes and seeds that both have; None where there are none."""
+def paired(results: Results, one: tuple[str, str], other: tuple[str, str]) -> tuple[Count, Count] | None:
+    """Counts of two rows on the axes and seeds that both have; None where there are none."""
     mine, theirs = (results.where(arm=a, variant=v) for a, v in (one, other))
     shared = {(c["axis"], c["seed"]) for c in mine} & {(c["axis"], c["seed"]) for c in theirs}
-    if not shared:
+    return (_of(mine, shared), _of(theirs, shared)) if shared else None
+
+
+def compare(results: Results, one: tuple[str, str], other: tuple[str, str]) -> str | None:
+    """One sentence about two rows, see `paired`."""
+    counts = paired(results, one, other)
+    if counts is None:
         return None
-    a, b = (_of(rows, shared) for rows in (mine, theirs))
+    a, b = counts
     gap, low, high = (100 * g for g in a.above(b))
     apart = a.interval[0] > b.interval[1] or a.interval[1] < b.interval[0]
     way = "above" if gap >= 0 else "below"

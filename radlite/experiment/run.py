@@ -27,7 +27,8 @@ from radlite.experiment.cells import JUDGED, Cell
 from radlite.experiment.data import episodes_of, make
 from radlite.experiment.measure import Tell, measure, train_policy, trained
 from radlite.experiment.scale import Scale
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import replace_text
+from radlite.rollouts import leave_with_parent
 from radlite.vlm import best_device, load_vlm
 
 # seconds of one core, measured; they only weigh jobs against each other in the bar
@@ -131,12 +132,8 @@ class Experiment:
 
     def write(self, cell: Cell, result: dict) -> None:
         """The cell's file, whole or not at all."""
-        path = self.path(cell)
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temp = path.with_suffix(".partial")
-            temp.write_text(json.dumps({**result, "config": self._config(cell), "versions": versions()}, indent=1) + "\n")
-            os.replace(temp, path)
+        whole = {**result, "config": self._config(cell), "versions": versions()}
+        replace_text(self.path(cell), json.dumps(whole, indent=1) + "\n")
 
     def _copy(self, cell: Cell) -> bool:
         """Takes over a measurement that another table has made already."""
@@ -155,9 +152,7 @@ class Experiment:
         if path.exists() and (stored := read_json(path, "an experiment's work")) != key:
             raise RadliteError(f"an experiment of the same sizes in {self.work}",
                                f"another {', '.join(k for k in key if stored.get(k) != key[k])}", "choose another --work")
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(key))
+        replace_text(path, json.dumps(key))
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,10 @@ class _Pool:
                             running[self._start(pool, *entry)] = entry
                     for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
                         number, job = running.pop(future)
-                        self._end(number, job, future, errors)
+                        try:
+                            self._end(number, job, future.result())
+                        except (Exception, KeyboardInterrupt) as error:
+                            errors.append(error)
                     self._listen(told)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -210,18 +208,14 @@ class _Pool:
         return None
 
     def _run_here(self) -> None:
-        threads, errors = torch.get_num_threads(), []
+        threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in a process of its own: another order of sums is another robot, after a while
         try:
             with self.bar:
                 for number, job in enumerate(self.jobs):  # a job stands after what it needs
-                    future: Future = Future()
                     self.bar.set_postfix_str(_title(job))
                     tell = partial(self._advance, number)
-                    future.set_result(_work(job.kind, job.what, self.experiment.work, self.experiment.scale, tell))
-                    self._end(number, job, future, errors)
-                    if errors:
-                        raise errors[0]
+                    self._end(number, job, _work(job.kind, job.what, self.experiment.work, self.experiment.scale, tell))
         finally:
             torch.set_num_threads(threads)
 
@@ -229,14 +223,12 @@ class _Pool:
         self.bar.set_postfix_str(_title(job))
         return pool.submit(_work_apart, number, job.kind, job.what, self.experiment.work, self.experiment.scale)
 
-    def _end(self, number: int, job: Job, future: Future, errors: list) -> None:
-        if error := future.exception():
-            errors.append(error)
-            return
+    def _end(self, number: int, job: Job, result) -> None:
+        """Keeps what a job gave; a training that was stopped stops the run."""
+        if job.kind == "train" and not result:
+            raise KeyboardInterrupt
         if job.kind == "cell":
-            self.experiment.write(job.what, {**future.result(), "measures": _plain(job.what.measures)})
-        elif job.kind == "train" and not future.result():
-            errors.append(KeyboardInterrupt())
+            self.experiment.write(job.what, {**result, "measures": _plain(job.what.measures)})
         self._advance(number, 1.0)
 
     def _listen(self, told) -> None:
@@ -269,13 +261,7 @@ def _begin_worker(told) -> None:
     global _told
     _told = told
     torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A killed experiment leaves no process behind."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
 def _work_apart(number: int, kind: str, what, work: Path, scale: Scale) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from radlite.experiment import paper
 from radlite.experiment.arms import ARMS
 from radlite.experiment.cells import TABLES
-from radlite.experiment.results import REFERENCE, Count, Results, compare, name_of, p_text
+from radlite.experiment.results import REFERENCE, Count, Results, compare, name_of, p_text, paired
 
 AXIS_NAMES = {"pair_in_new_scene": "known pair, new scene", "object_in_new_scene": "new object, new scene",
               "base_object": "object of the base only"}  # fmt: skip
@@ -113,8 +113,8 @@ def _against(cells: Results, arm: str, variant: str) -> str:
     """The p-value against the reference arm, on the axes and seeds that both have."""
     if (arm, variant) == (REFERENCE, ""):
         return ""
-    sentence = compare(cells, (arm, variant), (REFERENCE, ""))
-    return sentence.split(", ")[-2] if sentence else "-"
+    counts = paired(cells, (arm, variant), (REFERENCE, ""))
+    return p_text(counts[0].p(counts[1])) if counts else "-"
 
 
 def _papers(table: str, arm: str, variant: str) -> list[str]:

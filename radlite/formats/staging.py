@@ -31,6 +31,20 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def replace_text(path: Path, text: str) -> Path:
+    """Writes a text file that is there whole or not at all, with the folders it lies in; returns its path.
+
+    Raises:
+        RadliteError: the disk refuses; what stood there still stands.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temp = path.with_suffix(".partial")
+        temp.write_text(text, encoding="utf-8")
+        os.replace(temp, path)
+    return path
+
+
 @contextmanager
 def staged_folder(target: Path, overwrite: bool, known: set[str]) -> Iterator[Path]:
     """Give an empty folder to fill; on a clean exit it becomes `target`, otherwise it disappears.
