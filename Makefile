@@ -87,15 +87,15 @@ $(VENV)/.installed-figures: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing what the tests need"
-	@$(PIP) --editable '.[dev,notebooks]'
+	@$(PIP) --editable '.[dev,notebooks,gpu]'
 	@touch $@
 
 $(VENV)/.installed-grading: $(VENV)/.installed-dev
 	@echo "installing otter-grader"
-	@$(PIP) --editable '.[dev,notebooks,grading]'
+	@$(PIP) --editable '.[dev,notebooks,gpu,grading]'
 	@touch $@
 
 $(VENV)/.installed-browser: $(VENV)/.installed-dev
 	@echo "installing what the browser tests need"
-	@$(PIP) --editable '.[dev,notebooks,browser]'
+	@$(PIP) --editable '.[dev,notebooks,gpu,browser]'
 	@touch $@

@@ -5,6 +5,7 @@ Names are loaded when they are first used, so that `import radlite` and the simu
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import import_module
 from typing import Any
@@ -14,13 +15,16 @@ __version__ = "0.1.0"
 # on a CPU torch keeps up to 1,024 kernels, one for every shape it has met, and with them some gigabytes after a training
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
+# on some processors bitsandbytes tells at every import that it might fetch a kernel from the Hub; it need not
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
 _HOME = {
     "RadliteError": "errors", "Reasoning": "reasoning", "Box": "reasoning", "FIELDS": "reasoning",
     "ActionStats": "actions", "primitive": "actions", "primitives": "actions",
     "Episode": "episodes", "EpisodeDataset": "episodes", "Sample": "episodes", "write_dataset": "episodes",
-    "Mixture": "mixture", "CollateConfig": "collate", "explain_batch": "collate", "rad_loss": "collate",
+    "Mixture": "mixture", "CollateConfig": "collate", "explain_batch": "collate", "rad_loss": "loss",
     "TrainConfig": "train", "read_log": "train",
-    "Policy": "policy", "Prediction": "policy", "load_policy": "policy", "load_vlm": "vlm",
+    "Policy": "policy", "Prediction": "policy", "load_policy": "policy", "load_vlm": "bases",
     "rollout": "rollouts", "PolicyAgent": "rollouts", "reasoning_accuracy": "evaluate", "wilson": "stats",
     "look_inside": "introspect",
     "TabletopEnv": "tabletop.env", "collect": "tabletop.collect", "doctor": "health",

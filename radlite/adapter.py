@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from radlite.actions import ActionStats
 from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder, write_folder
 from radlite.errors import RadliteError
+from radlite.families import Family
 from radlite.vlm import VLM
 
 SHIPPED = ("rad", "ecot")
@@ -43,16 +44,14 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     verify_folder(folder)
     about = read_json(folder / STATE, "an adapter")
     _check_base(vlm, about, folder)
-    stats, longest = ActionStats.from_dict(about.get("stats")), about.get("longest_chain")
-    if not (longest is None or isinstance(longest, int) and longest >= 0):
-        raise RadliteError(f"a count of tokens as longest_chain in {folder / STATE}", repr(longest), "train the adapter again")
+    stats, longest = _statistics(about, folder)
     if about.get("method") == "full":
         vlm.model.load_state_dict(read_tensors(folder / "model.safetensors"), strict=False)
         return stats, longest
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
     settings["base_model_name_or_path"] = getattr(vlm.model, "name_or_path", None)  # checked above by its sha256
-    model = _with_lora(vlm, LoraConfig.from_peft_type(**settings))
+    model = _peft(vlm.model, LoraConfig.from_peft_type(**settings))
     odd = set(weights) ^ set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if odd:
         model.unload()
@@ -60,6 +59,19 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
                            "train the adapter again")
     set_peft_model_state_dict(model, weights)
     vlm.model = model
+    return stats, longest
+
+
+def merged_statistics(folder: Path) -> tuple[ActionStats | None, int | None]:
+    """What `radlite.export` wrote beside a merged model: action statistics and the tokens of its longest chain; else None."""
+    path = folder / STATE
+    return _statistics(read_json(path, "a merged policy"), folder) if path.exists() else (None, None)
+
+
+def _statistics(about: dict, folder: Path) -> tuple[ActionStats, int | None]:
+    stats, longest = ActionStats.from_dict(about.get("stats")), about.get("longest_chain")
+    if not (longest is None or isinstance(longest, int) and longest >= 0):
+        raise RadliteError(f"a count of tokens as longest_chain in {folder / STATE}", repr(longest), "train the adapter again")
     return stats, longest
 
 
@@ -76,18 +88,25 @@ def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
 def attach_lora(vlm: VLM, rank: int, alpha: int, seed: int) -> None:
     """Puts LoRA into the model in place; its adapter also carries the rows of the action tokens and of new words."""
     torch.manual_seed(seed)
-    lora = LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=vlm.lora_targets,
-        trainable_token_indices=vlm.lora_token_rows or None,
-    )  # fmt: skip
-    vlm.model = _with_lora(vlm, lora)
+    vlm.model = with_lora(vlm.model, vlm.family, rank, vlm.lora_token_rows, alpha)
 
 
-def _with_lora(vlm: VLM, settings: LoraConfig) -> PeftModel:
+def with_lora(model: nn.Module, family: Family, rank: int, rows: list[int], alpha: int = 32) -> PeftModel:
+    """A `transformers` model with LoRA on what its family allows and with trainable embedding rows, changed in place.
+
+    An output layer with a table of its own gets trainable rows of its own.
+    """
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    tables = rows if tied else {"embed_tokens": rows, "lm_head": rows}
+    lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=family.lora_targets, trainable_token_indices=tables or None)
+    return _peft(model, lora)
+
+
+def _peft(model: nn.Module, settings: LoraConfig) -> PeftModel:
     """peft asks transformers for a property by its old name, and a notebook would show that warning in red."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        return get_peft_model(vlm.model, settings)
+        return get_peft_model(model, settings)
 
 
 def trainable_state(vlm: VLM, method: str) -> dict[str, Tensor]:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from radlite import train_command as training
 from radlite.errors import RadliteError
 from radlite.experiment import command as experiment
+from radlite.memory import command as memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,9 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog="radlite", description="Reasoning through Action-free Data, small enough to teach."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_demo, _collect, _train, _evaluate, _predict, _report, _doctor):
+    for add in (_demo, _collect, _evaluate, _predict, _report, _doctor):
         add(commands)
+    training.add(commands, _command, _whole, _add_base)
     experiment.add(commands, _command, _whole)
+    memory.add(commands, _command, _whole)
     return parser
 
 
@@ -60,6 +64,11 @@ def _whole(least: int):
     return integer
 
 
+def _add_base(p) -> None:
+    p.add_argument("--model", default="radlite-tiny", help="name of a base, a folder, or owner/name on the Hub")
+    p.add_argument("--quantize", choices=("nf4",), help="keep the base's language decoder in four bits")
+
+
 def _demo(commands) -> None:
     p = _command(commands, "demo", _run_demo, "Collect, train ECoT and RAD, let both act, write a report.")
     p.add_argument(
@@ -67,7 +76,7 @@ def _demo(commands) -> None:
     )
     p.add_argument("--fresh", action="store_true", help="do every stage again")
     p.add_argument("--seed", type=_whole(0), default=0)
-    p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
+    _add_base(p)
     p.add_argument("--matched", action="store_true", help="also train ECoT on as many samples as RAD sees in all")
     p.add_argument("--smoke", action="store_true", help="the same path in seconds; its figures mean nothing")
 
@@ -76,7 +85,9 @@ def _run_demo(args) -> int:
     from radlite.demo import SMOKE, DemoConfig, demo
 
     sizes = SMOKE if args.smoke else DemoConfig()
-    config = replace(sizes, seed=args.seed, base=args.model, matched=sizes.matched or args.matched)
+    config = replace(
+        sizes, seed=args.seed, base=args.model, quantize=args.quantize, matched=sizes.matched or args.matched
+    )
     results = demo(args.out, config, args.fresh)
     for arm, splits in results["arms"].items():
         own, human = splits["robot_tasks"], splits["human_only_tasks"]
@@ -110,7 +121,7 @@ def _collect(commands) -> None:
     p.add_argument("--workers", type=_whole(1), default=min(2, os.cpu_count() or 1))
     p.add_argument("--image-format", choices=("png", "webp"), default="png")
     p.add_argument("--environment", choices=("home", "many", "elsewhere"), default="home",
-                   help="many: tables and lamps of all sorts; elsewhere: one other place, with another camera")
+                   help="many: tables, tablecloths and lamps of all sorts; elsewhere: one other place, with another camera")
     p.add_argument("--overwrite", action="store_true")
 
 
@@ -133,61 +144,11 @@ def _run_collect(args) -> None:
     print(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {info.path}")
 
 
-def _train(commands) -> None:
-    p = _command(
-        commands, "train", _run_train, "Train a policy on robot data, with human data on top or without."
-    )
-    p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
-    p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
-    p.add_argument("--model", default="radlite-tiny", help="name or folder of the base")
-    p.add_argument("--ratio", type=float, help="human samples per robot sample; default what the demo takes")
-    p.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there",
-    )
-    p.add_argument("--steps", type=_whole(1), help="default, as for all that follow: what the demo takes")
-    p.add_argument("--robot-per-batch", type=_whole(1))
-    p.add_argument("--blind-per-batch", type=_whole(0), help="robot samples without their picture")
-    p.add_argument("--rate", type=float, help="peak learning rate")
-    p.add_argument("--lora-rank", type=_whole(0), help="0 trains every weight")
-    p.add_argument("--action-weight", type=float)
-    p.add_argument("--path-weight", type=float, help="of GRIPPER POSITION's tokens")
-    p.add_argument("--reasoning-dropout", type=float)
-    p.add_argument("--field-dropout", type=float)
-    p.add_argument("--seed", type=_whole(0), default=0)
-
-
-def _run_train(args) -> int:
-    from radlite.demo import DemoConfig, demo_training
-    from radlite.episodes import EpisodeDataset
-    from radlite.mixture import Mixture
-    from radlite.train import train
-    from radlite.vlm import load_vlm
-
-    def given(*names: str) -> dict:
-        return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-    sizes = replace(DemoConfig(), **given("steps", "robot_per_batch", "blind_per_batch", "ratio"))
-    robot = EpisodeDataset(args.robot).cache()
-    human = EpisodeDataset(args.human).cache() if args.human else None
-    mixture = Mixture(robot, human, sizes.robot_per_batch, sizes.ratio, args.seed, sizes.blind_per_batch)
-    config = demo_training(sizes.steps)
-    loss = replace(config.collate, **given("action_weight", "path_weight", "reasoning_dropout", "field_dropout"))
-    chosen = given("rate", "lora_rank")
-    chosen |= {"lora_alpha": max(1, args.lora_rank)} if args.lora_rank is not None else {}
-    config = replace(config, seed=args.seed, collate=loss, **chosen)
-    result = train(load_vlm(args.model, device=None), mixture, args.out, config)
-    print(f"{result.steps} of {config.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
-    return 130 if result.interrupted else 0
-
-
 def _evaluate(commands) -> None:
     p = _command(
         commands, "evaluate", _run_evaluate, "Closed-loop success of a policy, with 95%% Wilson intervals."
     )
-    p.add_argument("--model", default="radlite-tiny")
+    _add_base(p)
     p.add_argument("--adapter", default="rad", help="rad, ecot (shipped), or a folder")
     p.add_argument(
         "--axis",
@@ -214,7 +175,7 @@ def _run_evaluate(args) -> None:
     axes = AXES if args.axis == "human_only" else (None if args.axis == "home" else args.axis,)
     counts = [len(range(i, args.trials, len(axes))) for i in range(len(axes))]  # as evenly as it goes
     todo = [t for axis, count in zip(axes, counts, strict=True) for t in trials(axis, count, args.seed)]
-    policy = load_policy(args.model, args.adapter)
+    policy = load_policy(args.model, args.adapter, args.quantize)
     workers = args.workers or suited_workers(policy.vlm.device.type, len(todo))
     agent = PolicyAgent(policy, args.decode, draw=not args.greedy, think=not args.no_reasoning)
     text = json.dumps(evaluate(agent, todo, workers=workers), indent=1)
@@ -232,7 +193,7 @@ def _predict(commands) -> None:
     )
     p.add_argument("input", type=Path, help="picture, folder of pictures, or video")
     p.add_argument("--instruction", required=True)
-    p.add_argument("--model", default="radlite-tiny")
+    _add_base(p)
     p.add_argument("--adapter", default="rad")
     p.add_argument("--reasoning", help="a chain, whole or in part, to go on from")
     p.add_argument("--max-frames", type=_whole(1), default=60, help="of a video")
@@ -252,7 +213,7 @@ def _run_predict(args) -> None:
     suffix = ".png" if len(frames) == 1 else ".mp4"
     out = overlay_path(args.out or Path(f"{args.input.stem}.radlite{suffix}"), len(frames))
     chain = Reasoning.from_text(args.reasoning) if args.reasoning else None
-    said = predict_frames(load_policy(args.model, args.adapter), frames, args.instruction, chain)
+    said = predict_frames(load_policy(args.model, args.adapter, args.quantize), frames, args.instruction, chain)
     for number, one in enumerate(said):
         print(
             json.dumps(

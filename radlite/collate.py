@@ -93,6 +93,29 @@ class Batch:
         """The same batch on a device."""
         return Batch(**{name: value if value is None else value.to(device) for name, value in vars(self).items()})
 
+    @property
+    def weight(self) -> float:
+        """Sum of the weights of all labels: what the loss is divided by."""
+        return float(self.weights[:, 1:][self.labels[:, 1:] != IGNORE].sum())
+
+    def rows(self, index: Sequence[int] | slice) -> Batch:
+        """Some of its sequences, no wider than they need to be."""
+        some = {name: value if value is None else value[index] for name, value in vars(self).items()}
+        width = _width(int(some["attention_mask"].sum(1).max()))
+        return Batch(**{name: value if name == "pixel_values" else value[:, :width] for name, value in some.items()})
+
+    def parts(self, tokens: int) -> list[Batch]:
+        """The same sequences in batches of at most that many tokens, padding included, or of one; like lengths together."""
+        lengths = self.attention_mask.sum(1)
+        order, parts = lengths.argsort(stable=True).tolist(), []
+        while order:
+            count = 1
+            while count < len(order) and (count + 1) * int(lengths[order[count]]) <= tokens:
+                count += 1
+            parts.append(self.rows(order[:count]))
+            order = order[count:]
+        return parts
+
 
 @dataclass
 class _Row:
@@ -122,7 +145,7 @@ def longest_chain(vlm: VLM, *datasets: EpisodeDataset | None, most: int = 1_000)
     for data in filter(None, datasets):
         for k in np.unique(np.linspace(0, data.num_frames - 1, most).astype(int)):
             chain = data.reasoning(int(k))
-            longest = max(longest, len(vlm.encode(f" {chain.to_text()}")) if chain else 0)
+            longest = max(longest, len(vlm.encode_chain(f" {chain.to_text()}")) if chain else 0)
     return longest
 
 
@@ -152,7 +175,7 @@ def encode_sample(
     chain = drop(sample, config, rng)
     for field, text in field_texts(chain):
         remembered = field in MEMORY and config.plan_frames is not None and sample.step >= config.plan_frames
-        row.add(vlm.encode(text), field, not remembered)
+        row.add(vlm.encode_chain(text), field, not remembered)
     if sample.action is not None and chain.gripper and rng.random() < config.path_noise:
         _make_up_path(row, chain, vlm, rng)
     if sample.action is not None:
@@ -173,7 +196,7 @@ def _make_up_path(row: _Row, chain: Reasoning, vlm: VLM, rng: np.random.Generato
     walk = np.array(chain.gripper[0]) + 2 * rng.integers(-9, 10, (len(chain.gripper) - 1, 2)).cumsum(0)
     walk = np.clip(walk, 0, FRAME_SIZE - 2)
     made_up = chain.replace(gripper=(chain.gripper[0], *((int(x), int(y)) for x, y in walk)))
-    seen, places = vlm.encode(dict(field_texts(made_up))["gripper"]), row.roles.count(ROLES.index("gripper"))
+    seen, places = vlm.encode_chain(dict(field_texts(made_up))["gripper"]), row.roles.count(ROLES.index("gripper"))
     if len(seen) == places:
         row.seen[-places:] = seen
 
@@ -223,19 +246,23 @@ def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, confi
     rows = []
     for sample in samples:
         row = _Row([], [], [], [])
-        row.add([vlm.bos_id, *vlm.encode(vlm.prompt_text(sample.instruction))], "prompt", False)
+        row.add(vlm.prompt_ids(sample.instruction, picture=False), "prompt", False)
         for name, text in field_texts(sample.reasoning or Reasoning()):
             if name in BLIND_FIELDS:
-                row.add(vlm.encode(text), name, BLIND_FIELDS[name])
+                row.add(vlm.encode_chain(text), name, BLIND_FIELDS[name])
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", False)
         row.add(_action_ids(sample, vlm, stats), "action", True)
         rows.append(row)
     return _batch(rows, vlm, config, None)
 
 
+def _width(tokens: int) -> int:
+    return -(-tokens // LENGTHS) * LENGTHS
+
+
 def _batch(rows: list[_Row], vlm: VLM, config: CollateConfig, pixel_values: Tensor | None) -> Batch:
     """Rows as right-padded tensors."""
-    width = -(-max(len(r.ids) for r in rows) // LENGTHS) * LENGTHS
+    width = _width(max(len(r.ids) for r in rows))
 
     def padded(values: list[list], fill: float, dtype: torch.dtype) -> Tensor:
         return torch.tensor([v + [fill] * (width - len(v)) for v in values], dtype=dtype)
@@ -255,51 +282,6 @@ def _batch(rows: list[_Row], vlm: VLM, config: CollateConfig, pixel_values: Tens
         roles=roles,
         pixel_values=pixel_values,
     )
-
-
-@dataclass
-class Loss:
-    """The RAD loss of one batch.
-
-    total: weighted mean over all tokens that carry loss (scalar, with gradient).
-    fields: field (or "action", "eos") -> {"loss", "accuracy", "tokens"} as floats, unweighted.
-    """
-
-    total: Tensor
-    fields: dict[str, dict[str, float]]
-
-
-def rad_loss(vlm: VLM, batch: Batch, detail: bool = True) -> Loss:
-    """Next-token loss at labelled positions only: one loss for both kinds of data (RAD section 3, ECoT's chain rule).
-
-    Logits are computed only where there is a label, which saves most of the memory of a large vocabulary.
-    """
-    hidden = vlm.forward(batch.input_ids, batch.attention_mask, batch.pixel_values)  # (B, T, D)
-    labels, roles = batch.labels[:, 1:], batch.roles[:, 1:]
-    paid = labels != IGNORE
-    if not paid.any():
-        raise RadliteError(
-            "at least one token that carries loss", "none in the batch", "check the samples' reasoning"
-        )
-    logits = vlm.lm_head(hidden[:, :-1][paid]).float()  # (N, V)
-    each = torch.nn.functional.cross_entropy(logits, labels[paid], reduction="none")
-    weights = batch.weights[:, 1:][paid]
-    total = (each * weights).sum() / weights.sum()
-    return Loss(total, _per_field(each, logits, labels[paid], roles[paid]) if detail else {})
-
-
-@torch.no_grad()
-def _per_field(each: Tensor, logits: Tensor, labels: Tensor, roles: Tensor) -> dict[str, dict[str, float]]:
-    right = (logits.argmax(-1) == labels).float()
-    table = {}
-    for index in roles.unique().tolist():
-        mine = roles == index
-        table[ROLES[index]] = {
-            "loss": each[mine].mean().item(),
-            "accuracy": right[mine].mean().item(),
-            "tokens": float(mine.sum()),
-        }
-    return table
 
 
 def explain_batch(batch: Batch, vlm: VLM, row: int = 0) -> str:

@@ -6,6 +6,8 @@ length from the start.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
@@ -63,17 +65,21 @@ class Decoder:
 
     Args:
         text_model: a `transformers` decoder without its output layer.
-        embeds: (B, T, D), left-padded prompts, pictures included.
+        inputs: arguments of the model for left-padded prompts: embeddings (B, T, D), pictures included, positions (B, T) or
+            (3, B, T), and what its family adds.
         attention_mask: (B, T), 1 for tokens and 0 for padding.
         length: tokens that there will be at most, prompt and those that are not accepted included.
+        shift: how much further the positions of what is written are than if all tokens of the prompt were counted.
     """
 
-    def __init__(self, text_model: nn.Module, embeds: Tensor, attention_mask: Tensor, length: int) -> None:
-        self._model, self._embeds, self._length = text_model, embeds, length
+    def __init__(
+        self, text_model: nn.Module, inputs: dict[str, Any], attention_mask: Tensor, length: int, shift: int = 0
+    ) -> None:
+        self._model, self._inputs, self._length = text_model, inputs, length
         b, width = attention_mask.shape
         self._prompt = attention_mask
         self._ends = torch.full((b,), width, device=attention_mask.device)  # slots that a row has filled
-        self._padding = width - attention_mask.sum(1)
+        self._padding = width - attention_mask.sum(1) - shift
         # what a row may look at once it has got that far
         self._seen = torch.cat([attention_mask.bool(), attention_mask.new_ones(b, length - width).bool()], 1)
         layers, self._dtype = text_model.config.num_hidden_layers, text_model.dtype
@@ -82,7 +88,7 @@ class Decoder:
     def start(self) -> Tensor:
         """Reads the prompts; call it once, under `autocast` if one likes."""
         self._place(None, self._prompt.shape[1])
-        return self._run(self._embeds, self._prompt, (self._prompt.cumsum(1) - 1).clamp(min=0))[:, -1]
+        return self._run(self._prompt, **self._inputs)[:, -1]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Reads more tokens, ids (B, T); hidden states (B, T, D), each after its token. `accept` has to say which count.
@@ -97,7 +103,8 @@ class Decoder:
         self._place((torch.arange(len(slots), device=slots.device)[:, None], slots), end)
         may = self._seen[:, None, :end] & (torch.arange(end, device=slots.device) <= slots[..., None])  # (B, T, end)
         mask = torch.zeros(may.shape, dtype=self._dtype, device=may.device).masked_fill(~may, torch.finfo(self._dtype).min)
-        return self._run(self._model.get_input_embeddings()(tokens), mask[:, None], slots - self._padding[:, None])
+        embeds, positions = self._model.get_input_embeddings()(tokens), slots - self._padding[:, None]
+        return self._run(mask[:, None], inputs_embeds=embeds, position_ids=positions)
 
     def accept(self, counts: Tensor) -> None:
         """Keeps the first `counts` (B,) of the tokens of the last `step`."""
@@ -114,8 +121,6 @@ class Decoder:
         for layer in self._cache.layers:
             layer.places, layer.end = places, end
 
-    def _run(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        out = self._model(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=self._cache, use_cache=True
-        )
+    def _run(self, mask: Tensor, **inputs: Any) -> Tensor:
+        out = self._model(attention_mask=mask, past_key_values=self._cache, use_cache=True, **inputs)
         return out.last_hidden_state.to(self._dtype)

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import radlite
+from radlite.bases import best_device, load_vlm
 from radlite.checkpoint import MANIFEST, read_json
 from radlite.clips import ARMS, clip_files, keep_clip, side_by_side_clips
 from radlite.collate import CollateConfig
@@ -40,7 +41,6 @@ from radlite.tabletop.collect import collect
 from radlite.tabletop.env import Trial, trials
 from radlite.tabletop.tasks import AXES
 from radlite.train import TrainConfig, read_log, train
-from radlite.vlm import best_device, load_vlm
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class DemoConfig:
         control_trials: trials of each control.
         seed: of everything.
         base: which model.
+        quantize: "nf4" trains and acts with its language decoder in four bits.
         matched: also train ECoT on as many samples as RAD sees in all.
     """
 
@@ -72,6 +73,7 @@ class DemoConfig:
     control_trials: int = 21
     seed: int = 0
     base: str = "radlite-tiny"
+    quantize: str | None = None
     matched: bool = False
 
 
@@ -177,7 +179,7 @@ class _Demo:
         return {k: v for k, v in asdict(self.config).items() if k in (*names, "seed")}
 
     def _train_key(self, data: dict) -> dict:
-        return self._key("steps", "robot_per_batch", "ratio", "blind_per_batch", "base") | {
+        return self._key("steps", "robot_per_batch", "ratio", "blind_per_batch", "base", "quantize") | {
             "data": data["result"],
             "base_sha": self._base_sha(),
         }
@@ -209,7 +211,7 @@ class _Demo:
         human = EpisodeDataset(self.out / "datasets" / "human").cache() if arm == "rad" else None
         per_batch = round(c.robot_per_batch * (1 + c.ratio)) if arm == "ecot_matched" else c.robot_per_batch
         mixture = Mixture(robot, human, per_batch, c.ratio, c.seed, c.blind_per_batch)
-        result = train(load_vlm(c.base), mixture, self.out / arm, demo_training(c.steps), self.progress)
+        result = train(load_vlm(c.base, quantize=c.quantize), mixture, self.out / arm, demo_training(c.steps), self.progress)
         if result.interrupted:
             raise KeyboardInterrupt
         samples = c.steps * per_batch + mixture.humans_before(c.steps)
@@ -217,7 +219,7 @@ class _Demo:
 
     def _act(self, arm: str) -> dict:
         c = self.config
-        agent = PolicyAgent(load_policy(c.base, self.out / arm))
+        agent = PolicyAgent(load_policy(c.base, self.out / arm, c.quantize))
         own, human_only = trials(None, c.robot_trials, c.seed), self.human_only(c.human_only_trials)
         control = [told_another_task(t) for t in self.human_only(c.control_trials)] if arm == "rad" else []
         ends = len(own), len(own) + len(human_only)

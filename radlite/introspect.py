@@ -79,7 +79,7 @@ def look_inside(
         reasoning = policy.predict([image], instruction)[0].reasoning
     vlm, ids, fields = policy.vlm, [], []
     for name, text in [*field_texts(reasoning), ("action", f" {ACTION_TAG}")]:
-        piece = vlm.encode(text)
+        piece = vlm.encode_chain(text)
         ids, fields = ids + piece, fields + [name] * len(piece)
     if len(set(fields)) < 2:
         raise RadliteError("a chain with at least one field", "an empty one", "pass reasoning=None to have it written")
@@ -87,9 +87,9 @@ def look_inside(
     whole = torch.tensor([prompt + ids], device=vlm.device)
     places = [t for t, token in enumerate(prompt) if token == vlm.image_token_id]
     frames = vlm.same_size([np.asarray(image)])
-    embeds = vlm.embed(whole, vlm.image_features(vlm.pixel_values(frames)))
-    with _eager(vlm.base.model.text_model) as text_model:
-        out = text_model(inputs_embeds=embeds, output_attentions=True, use_cache=False)
+    inputs = vlm.decoder_inputs(whole, None, vlm.image_features(vlm.pixel_values(frames)))
+    with _eager(vlm.text_model) as text_model:
+        out = text_model(**inputs, output_attentions=True, use_cache=False)
     writing = slice(len(prompt) - 1, len(prompt) + len(ids) - 1)  # a token is written by the position before it
     logits = vlm.lm_head(out.last_hidden_state[0, writing]).float()
     attention = torch.stack([a[0] for a in out.attentions])[:, :, writing][..., places]  # (L, heads, T, cells)

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from radlite.actions import ActionStats, encode
-from radlite.adapter import load_adapter
+from radlite.adapter import load_adapter, merged_statistics
+from radlite.bases import base_folder, load_vlm
 from radlite.decoder import Decoder
 from radlite.drafts import AHEAD
 from radlite.errors import RadliteError
 from radlite.precision import autocast
 from radlite.reasoning import Reasoning
-from radlite.vlm import VLM, load_vlm
+from radlite.vlm import VLM
 from radlite.writer import Prediction, Writer
 
 MAX_REASONING = 400  # tokens of a chain before ACTION: is forced, whatever was taught
@@ -161,17 +162,18 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
     """Any rung of the ladder, ready to act.
 
     Args:
-        name: a known name ("radlite-tiny") or a folder with a `transformers` model.
-        adapter: "rad" or "ecot" (shipped), or a folder written by `train`; None loads the bare base, which knows no action.
-        quantize: None; 4-bit weights are not supported yet, anything else raises.
+        name: "radlite-tiny", a name of the ladder, owner/name on the Hub, or a folder with a `transformers` model.
+        adapter: "rad" or "ecot" (shipped), or a folder written by `train`; None loads the model as it is: a bare base knows no
+            action, one that `radlite export` has merged does.
+        quantize: "nf4" keeps the language decoder in four bits, as QLoRA trains it; None keeps all.
         device: "cuda", "mps", "cpu", or None: the best there is.
 
     Raises:
         RadliteError: an unknown model or adapter, an adapter of another base, a damaged file.
     """
     vlm = load_vlm(name, quantize=quantize, device=device)
-    stats, longest = load_adapter(vlm, adapter) if adapter is not None else (None, None)
-    if hasattr(vlm.model, "merge_and_unload"):
+    stats, longest = load_adapter(vlm, adapter) if adapter is not None else merged_statistics(base_folder(name))
+    if hasattr(vlm.model, "merge_and_unload") and not vlm.quantize:  # into four bits it would be rounded
         vlm.model = vlm.model.merge_and_unload()  # one product a layer instead of three
     vlm.model.eval()
     return Policy(vlm, stats, longest or UNKNOWN_LENGTH)

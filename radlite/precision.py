@@ -1,4 +1,4 @@
-"""In which numbers the heavy products are computed: bf16 where the processor has units for it, else float32."""
+"""In which numbers the heavy products are computed: bf16 where there are units for it, else float32, or fp16 on a card."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ import torch
 
 from radlite.errors import RadliteError
 
-CHOICES = ("bf16", "no", None)
+CHOICES = ("bf16", "fp16", "no", None)
 
 
 def check_precision(precision: str | None) -> None:
-    """Raises RadliteError for anything but "bf16", "no" and None."""
+    """Raises RadliteError for anything but "bf16", "fp16", "no" and None."""
     if precision not in CHOICES:
-        raise RadliteError("precision 'bf16', 'no' or None", repr(precision), "choose one of them")
+        raise RadliteError("precision 'bf16', 'fp16', 'no' or None", repr(precision), "choose one of them")
 
 
 def autocast(precision: str | None, device: torch.device) -> AbstractContextManager:
-    """A context for products in that precision.
+    """A context for products in that precision, see `chosen`."""
+    dtype = chosen(precision, device)
+    return torch.autocast(device.type, dtype or torch.bfloat16, dtype is not None)
+
+
+def chosen(precision: str | None, device: torch.device) -> torch.dtype | None:
+    """In what products are computed; None: in the precision of the weights.
 
     Args:
-        precision: "bf16", "no", or None: bf16 where the processor has units for it.
+        precision: "bf16", "fp16", "no", or None: bf16 where the processor has units for it, fp16 on a card without.
         device: where the model is.
     """
     check_precision(precision)
-    return torch.autocast(device.type, torch.bfloat16, precision == "bf16" or (precision is None and has_bf16(device)))
+    if precision is None:
+        precision = "bf16" if has_bf16(device) else "fp16" if device.type == "cuda" else "no"
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "no": None}[precision]
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,73 +25,23 @@ from tqdm.auto import tqdm
 from radlite.actions import ActionStats
 from radlite.adapter import attach_lora, trainable_state, write_adapter
 from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
-from radlite.collate import Batch, CollateConfig, Loss, collate, collate_blind, longest_chain, rad_loss
+from radlite.collate import Batch, collate, collate_blind, longest_chain
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
+from radlite.loss import Fields, rad_loss, together
 from radlite.mixture import Mixture
-from radlite.precision import autocast, check_precision
+from radlite.moments import moments, restore
+from radlite.precision import autocast, chosen
+from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
 from radlite.vlm import VLM
 
 __all__ = ["Objective", "TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
 
 LOG = "log.jsonl"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What to train with.
-
-    Attributes:
-        steps: optimiser steps.
-        rate: peak learning rate, after `warmup` steps, falling to 2% on a cosine.
-        restart: a step from which the rate rises and falls once more, for data that comes in two parts; 0 never.
-        lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
-        lora_alpha: LoRA's scale is lora_alpha / lora_rank.
-        clip: largest gradient norm.
-        seed: of LoRA's start and of dropout; the mixture has its own.
-        checkpoint_seconds: how often the state is saved.
-        log_every: steps between two lines of the log.
-        precision: "bf16" (autocast), "no", or None: bf16 where the processor has units for it.
-        collate: weights, dropout and fields of the loss.
-    """
-
-    steps: int = 400
-    rate: float = 3e-3
-    warmup: int = 20
-    restart: int = 0
-    lora_rank: int = 32
-    lora_alpha: int = 32
-    clip: float = 1.0
-    seed: int = 0
-    checkpoint_seconds: float = 120.0
-    log_every: int = 10
-    precision: str | None = None
-    collate: CollateConfig = field(default_factory=CollateConfig)
-
-    def __post_init__(self) -> None:
-        if (
-            self.steps < 1
-            or not 0 < self.rate < math.inf
-            or min(self.lora_rank, self.seed) < 0
-            or self.log_every < 1
-            or not 0 <= self.restart < self.steps
-        ):
-            found = ", ".join(
-                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed", "restart")
-            )
-            raise RadliteError(
-                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0, restart below steps",
-                found,
-                "correct the configuration",
-            )
-        check_precision(self.precision)
-
-    @property
-    def method(self) -> str:
-        """ "lora" or "full"."""
-        return "lora" if self.lora_rank else "full"
+DEFAULT = TrainConfig()
+MOST_SKIPPED = 20  # steps in a row that a scaled loss may overflow
 
 
 @dataclass(frozen=True)
@@ -112,27 +62,16 @@ class Objective(nn.Module):
         self.model = vlm.model
         self._vlm = (vlm,)  # in a tuple: not a submodule
 
-    def forward(self, batch: Batch, detail: bool, blind: Batch | None = None) -> tuple[Tensor, dict]:
-        loss: Loss = rad_loss(self._vlm[0], batch, detail)
-        if blind is None:
-            return loss.total, loss.fields
-        more = rad_loss(self._vlm[0], blind, detail)
-        return loss.total + more.total, loss.fields | {f"blind_{field}": row for field, row in more.fields.items()}
-
-
-def rate_at(step: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear warm-up, cosine to 2%; the same anew from `restart` on."""
-    first, last = (config.restart, config.steps) if step >= config.restart else (0, config.restart)
-    warm = min(1.0, (step - first + 1) / max(1, config.warmup))
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - first) / (last - first)))
-    return config.rate * warm * (0.02 + 0.98 * cosine)
+    def forward(self, batch: Batch, detail: bool, weight: float) -> tuple[Tensor, Fields]:
+        loss = rad_loss(self._vlm[0], batch, detail, weight)
+        return loss.total, loss.fields
 
 
 def train(
     vlm: VLM,
     mixture: Mixture,
     out: str | Path,
-    config: TrainConfig = TrainConfig(),
+    config: TrainConfig = DEFAULT,
     progress: bool = True,
     stop_after: int | None = None,
     on_log: Callable[[dict], object] | None = None,
@@ -166,20 +105,35 @@ def train(
     # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
     accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    if config.checkpointing:
+        vlm.base.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = _optimizer(params, config)
     step = _resume(out, vlm, config, optimizer, identity)
     objective, optimizer = accelerator.prepare(Objective(vlm), optimizer)
+    half = chosen(config.precision, vlm.device) == torch.float16
+    scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params,
-               longest_chain(vlm, mixture.robot, mixture.human))
+               longest_chain(vlm, mixture.robot, mixture.human), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress, on_log)
+
+
+def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
+    settings = {"lr": config.rate, "betas": (0.9, 0.99), "weight_decay": 0.0}
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(params, **settings)
+    try:
+        from bitsandbytes.optim import PagedAdamW8bit
+    except ImportError as error:
+        raise RadliteError("bitsandbytes for an 8-bit optimiser", "it is not installed", "pip install 'radlite[gpu]'") from error
+    return PagedAdamW8bit(params, **settings)
 
 
 def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     """What makes two runs the same run: base, data, order and configuration."""
     settings = {k: v for k, v in asdict(config).items() if k not in ("checkpoint_seconds", "log_every")}
     return json.loads(json.dumps({
-        "base": vlm.name, "base_sha256": vlm.sha256, "config": settings,
+        "base": vlm.name, "base_sha256": vlm.sha256, **({"quantize": vlm.quantize} if vlm.quantize else {}), "config": settings,
         "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
         "mixture": {k: getattr(mixture, k) for k in ("robot_per_batch", "ratio", "seed", "blind_per_batch", "human_first")},
     }))  # fmt: skip
@@ -200,6 +154,8 @@ class _Run:
     optimizer: torch.optim.Optimizer
     params: list[Tensor]
     longest: int
+    scaler: torch.amp.GradScaler
+    skipped: int = 0
 
     def loop(self, step: int, last: int, progress: bool, on_log: Callable[[dict], object] | None) -> TrainResult:
         """Steps from `step` up to `last`, saving now and then, at the end, and when interrupted."""
@@ -236,28 +192,56 @@ class _Run:
 
     def step(self, step: int, samples: list[Sample], blind: list[Sample], detail: bool) -> tuple[float, dict]:
         """One optimiser step; nothing is changed when the loss is not finite."""
-        share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        mine, unseen = samples[share], blind[share]
-        batch = collate(mine, self.vlm, self.stats, self.config.collate, (self.config.seed, step)).to(self.vlm.device)
-        words = collate_blind(unseen, self.vlm, self.stats, self.config.collate).to(self.vlm.device) if unseen else None
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self.config)
-        with autocast(self.config.precision, self.vlm.device):
-            loss, fields = self.objective(batch, detail, words)
-        self.accelerator.backward(loss)
+        pieces, loss, fields = self._pieces(step, samples, blind), 0.0, []
+        for k, (batch, weight, prefix) in enumerate(pieces):
+            last = k == len(pieces) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.objective):  # processes wait for each other once
+                with autocast(self.config.precision, self.vlm.device):
+                    part, table = self.objective(batch, detail, weight)
+                self.accelerator.backward(self.scaler.scale(part))
+            loss = loss + part.detach()
+            fields.append({f"{prefix}{field}": row for field, row in table.items()})
+        self.scaler.unscale_(self.optimizer)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
-        if not (torch.isfinite(loss) and torch.isfinite(torch.as_tensor(norm))):
-            self.optimizer.zero_grad()
-            told = [*mine[:6], *unseen[:6]]
-            who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in told)
-            raise RadliteError(
-                "a finite loss",
-                f"loss {loss.item()}, gradient norm {float(norm)} at step {step} on {who}",
-                "look at these samples, or lower the learning rate; the last checkpoint is intact",
-            )
-        self.optimizer.step()
+        loss = float(self.accelerator.reduce(torch.as_tensor(loss), "mean"))
+        self._check_finite(loss, float(norm), step, samples, blind)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
-        return loss.item(), fields
+        return loss, together(fields) if detail else {}
+
+    def _pieces(self, step: int, samples: list[Sample], blind: list[Sample]) -> list[tuple[Batch, float, str]]:
+        """What goes through the model one after the other: (batch, what its sum is divided by, prefix of its fields).
+
+        Every process has its share of the sequences. All of them draw the same dropout and know the weight of the whole, so
+        that many processes do just what one would do.
+        """
+        wholes = [(collate(samples, self.vlm, self.stats, self.config.collate, (self.config.seed, step)), "")]
+        if blind:
+            wholes.append((collate_blind(blind, self.vlm, self.stats, self.config.collate), "blind_"))
+        rank, ranks, pieces = self.accelerator.process_index, self.accelerator.num_processes, []
+        for whole, prefix in wholes:
+            mine = whole.rows(slice(rank, None, ranks)) if ranks > 1 else whole
+            parts = mine.parts(self.config.micro_tokens) if self.config.micro_tokens else [mine]
+            # gradients of processes are averaged, and the parts of a batch are to add up to it
+            pieces += [(p.to(self.vlm.device), whole.weight / ranks, prefix) for p in parts if p.weight or len(parts) == 1]
+        return pieces
+
+    def _check_finite(self, loss: float, norm: float, step: int, samples: list[Sample], blind: list[Sample]) -> None:
+        """A loss that is no number ends the training; an overflow of a scaled one only its step, up to a point."""
+        overflow = math.isfinite(loss) and not math.isfinite(norm) and self.scaler.is_enabled()
+        self.skipped = self.skipped + 1 if overflow else 0
+        if (math.isfinite(loss) and math.isfinite(norm)) or (overflow and self.skipped <= MOST_SKIPPED):
+            return
+        self.optimizer.zero_grad()
+        who = ", ".join(f"{s.embodiment} episode {s.episode} step {s.step}" for s in [*samples[:6], *blind[:6]])
+        raise RadliteError(
+            "a finite loss",
+            f"loss {loss}, gradient norm {norm} at step {step} on {who}",
+            "look at these samples, or lower the learning rate; the last checkpoint is intact",
+        )
 
     def save(self, step: int) -> None:
         """The adapter for use and the checkpoint for going on, each swapped in whole."""
@@ -273,14 +257,10 @@ class _Run:
             {**self.identity, "steps_done": step},
             self.longest,
         )
-        moments = {
-            f"moment/{i}/{k}": torch.as_tensor(v).cpu().contiguous()
-            for i, entry in self.optimizer.state_dict()["state"].items()
-            for k, v in entry.items()
-        }
+        kept = {f"weight/{k}": v for k, v in state.items()} | moments(self.optimizer)
 
         def fill(folder: Path) -> None:
-            save_file({f"weight/{k}": v for k, v in state.items()} | moments, folder / TENSORS)
+            save_file(kept, folder / TENSORS)
             (folder / STATE).write_text(json.dumps({"step": step, "identity": self.identity}))
 
         write_folder(self.out / "checkpoint", fill)
@@ -310,14 +290,7 @@ def _resume(
         vlm.model.load_state_dict(
             weights, strict=False
         )  # the output layer is the embedding, and is not stored twice
-    moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-    for key, value in state.items():
-        if key.startswith("moment/"):
-            _, index, name = key.split("/")
-            moments[int(index)][name] = value
-    optimizer.load_state_dict(
-        {"state": dict(moments), "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    restore(optimizer, state)
     return int(about["step"])
 
 

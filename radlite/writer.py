@@ -70,14 +70,14 @@ class Writer:
     def prefix(self, chain: Reasoning | bool | None) -> list[int]:
         """Tokens of a chain that is given."""
         text = chain.to_text() if isinstance(chain, Reasoning) else ""
-        return self.vlm.encode(f" {text}") if text else []
+        return self.vlm.encode_chain(f" {text}") if text else []
 
     def _expected(self, draft: Prediction | None) -> list[int]:
         """Tokens of a draft: all of its chain, what was given to it included, and its action."""
         if draft is None:
             return []
         action = draft.tokens[-ACTION_DIM:] if draft.action is not None else []
-        return self.vlm.encode(f" {draft.text}") + self.vlm.tokenizer.convert_tokens_to_ids(list(action))
+        return self.vlm.encode_chain(f" {draft.text}") + self.vlm.tokenizer.convert_tokens_to_ids(list(action))
 
     def guesses(self) -> Tensor:
         """What every active row is expected to write next, (n, AHEAD) ids, -1 for none; (n, 0) if nothing is expected at all."""
@@ -171,7 +171,7 @@ class Writer:
 
     def _prediction(self, row: int) -> Prediction:
         count = len(self.tokens[row]) - len(self.probs[row])
-        written = self.vlm.tokenizer.decode(self.tokens[row][:count], skip_special_tokens=False)
+        written = self.vlm.decode_chain(self.tokens[row][:count])
         chain = self.chains[row]
         given = chain if isinstance(chain, Reasoning) else Reasoning()
         parsed = Reasoning.parse_partial(written)

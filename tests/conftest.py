@@ -90,7 +90,7 @@ def human(clips):
 @pytest.fixture(scope="session")
 def vlm(base):
     """The untrained base in memory. Tests only read it."""
-    from radlite.vlm import load_vlm
+    from radlite.bases import load_vlm
 
     return load_vlm(base)
 
@@ -114,10 +114,10 @@ def few(robot, tmp_path_factory):
 @pytest.fixture(scope="session")
 def taught(base, few, tmp_path_factory):
     """A run that has learnt three frames by heart: (folder of the run, the model as it is in memory)."""
+    from radlite.bases import load_vlm
     from radlite.collate import CollateConfig
     from radlite.mixture import Mixture
     from radlite.train import TrainConfig, train
-    from radlite.vlm import load_vlm
 
     folder, vlm = tmp_path_factory.mktemp("taught") / "run", load_vlm(base)
     lesson = CollateConfig(action_weight=2.0, fields=LESSON)

@@ -19,11 +19,11 @@ from radlite.collate import (
     encode_sample,
     explain_batch,
     field_texts,
-    rad_loss,
     without_actions,
 )  # fmt: skip
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
+from radlite.loss import rad_loss
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
 
 ROLE = {role: i for i, role in enumerate(ROLES)}

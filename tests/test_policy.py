@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from radlite import policy as acting
 from radlite import writer as writing
 from radlite.actions import BINS, decode, expectation
+from radlite.bases import load_vlm
 from radlite.collate import CollateConfig, collate
 from radlite.decoder import Decoder
 from radlite.drafts import Drafts
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
-from radlite.vlm import load_vlm
 
 LESSON = ("task", "move")  # what the fixture `taught` has learnt
 

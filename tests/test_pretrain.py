@@ -10,7 +10,7 @@ from radlite.base import batches, pretrain
 from radlite.base.batches import Meter, Pictures, Wording, coarser
 from radlite.base.data import CLASSES, GRID, make_pictures
 from radlite.base.pretrain import PatchNames, PretrainConfig
-from radlite.vlm import load_vlm
+from radlite.bases import load_vlm
 
 HELD_OUT = 128
 SMALL = PretrainConfig(pictures=16, dense_steps=1, text_steps=2, dense_batch=4, batch=4, drill_batch=3, told_batch=2, seed=3)

@@ -22,8 +22,9 @@ from radlite.tabletop.embodiment import HAND_GRASP_OFFSET, hand_start
 from radlite.tabletop.env import MAX_DELTA, TabletopEnv, Trial, draw_trial, trials
 from radlite.tabletop.judge import PICK_STEPS, Judge
 from radlite.tabletop.narrate import FRAME_SIZE, box_of, reason
-from radlite.tabletop.scene import HOME_TABLES, NEW_LAMP, NEW_TABLES, Look, Scene, Stand
+from radlite.tabletop.scene import HOME_TABLES, NEW_LAMP, NEW_TABLES, WOVEN, Look, Scene, Stand
 from radlite.tabletop.shape import hull as hull_of
+from radlite.tabletop.tables import table_colour
 from radlite.tabletop.tasks import (
     AXES,
     DIRECTIONS,
@@ -652,12 +653,28 @@ def test_elsewhere_is_the_same_task_on_other_tables_before_another_camera(tmp_pa
             assert (low >= np.array(box.xyxy[:2]) - 3).all() and (high <= np.array(box.xyxy[2:]) + 3).all()
 
 
-def test_many_tables_are_the_bases_and_never_the_new_scenes():
+def test_many_tables_are_of_all_sorts_and_never_the_new_scenes():
     looks = [moved(draw_trial(seed), "many").scene.look for seed in range(200)]
-    assert len({look.pattern for look in looks}) > 4 and {look.view for look in looks} == {HOME_VIEW}
+    assert {look.pattern for look in looks} > {*WOVEN, "tiles", "blotches"} and {look.view for look in looks} == {HOME_VIEW}
+    assert 0.2 < sum(look.pattern in WOVEN for look in looks) / len(looks) < 0.5
     assert not {look.pattern for look in looks} & {p for p, _ in NEW_TABLES} and NEW_LAMP not in {look.colour for look in looks}
     trial = draw_trial(5)
     assert moved(trial, "home") == trial and moved(trial, "many").scene.things == trial.scene.things
+
+
+@pytest.mark.parametrize("pattern", WOVEN)
+def test_woven_cloths_are_bold_flat_and_the_same_every_time(pattern):
+    """Many colours in bands that run across the whole table, so that none of them could be a thing."""
+    line = np.linspace(-0.2, 0.2, 161)
+    grid = np.stack(np.meshgrid(line, line, [0.0], indexing="ij"), -1).reshape(-1, 3)
+    cloths = [table_colour(grid, replace(LOOK, pattern=pattern, phase=phase)) for phase in (0.5, 4.0, 9.5)]
+    assert (table_colour(grid, replace(LOOK, pattern=pattern, phase=4.0)) == cloths[1]).all()
+    for cloth, other in zip(cloths, cloths[1:] + cloths[:1], strict=True):
+        assert 0 <= cloth.min() and cloth.max() <= 1 and np.abs(cloth - other).mean() > 0.05
+        assert len(np.unique(cloth.round(3), axis=0)) >= 4
+        field = cloth.reshape(161, 161, 3)
+        flips = [(np.abs(np.diff(field, axis=axis)).max(-1) > 0.02).mean() for axis in (0, 1)]
+        assert 0.005 < max(flips) < 0.2  # bands, not noise
 
 
 @pytest.mark.parametrize("view", [Viewpoint(), ELSEWHERE_VIEW, Viewpoint(40.0, -25.0, 0.3, 0.9)])

@@ -20,12 +20,12 @@ from radlite import checkpoint
 from radlite import train as training
 from radlite.actions import ActionStats
 from radlite.adapter import load_adapter
+from radlite.bases import load_vlm
 from radlite.collate import CollateConfig, longest_chain
 from radlite.errors import RadliteError
 from radlite.mixture import Mixture
 from radlite.policy import Policy, load_policy
 from radlite.train import TrainConfig, rate_at, read_log, train
-from radlite.vlm import load_vlm
 
 LESSON = ("task", "move")  # short sequences train fast
 SHORT = TrainConfig(

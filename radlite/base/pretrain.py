@@ -24,11 +24,13 @@ from torch import Tensor, nn
 from radlite.base.batches import HELD_OUT, Meter, Pictures, Wording
 from radlite.base.data import CLASSES, make_pictures
 from radlite.base.facts import words
+from radlite.bases import load_vlm
 from radlite.errors import RadliteError
+from radlite.precision import autocast
 from radlite.tabletop.things import BASE_THINGS
 from radlite.tiny import CHANNELS, IMAGE_TOKENS, STD, build_model, build_tokenizer, renewed_rows
-from radlite.vlm import load_vlm
 
+CPU = torch.device("cpu")
 CONTENT = CHANNELS["y"][1]  # channels behind those of places
 
 
@@ -115,7 +117,7 @@ def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: Pa
     index = np.arange(pictures.train, pictures.train + HELD_OUT)
     logits, labels, right = [], [], []
     model.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), autocast(None, CPU):
         for part in np.split(index, HELD_OUT // 128):
             images = image_tokens(model, pictures.pixels(part))
             truth = torch.from_numpy(pictures.patches[part].astype(np.int64))
@@ -125,7 +127,7 @@ def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: Pa
             logits.append(a), labels.append(b)
     model.train()
     result = meter.read(torch.cat(logits), torch.cat(labels))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), autocast(None, CPU):
         _, guess, truth = text_loss(model, wording.drill_batch(128, np.random.default_rng(1), 4), None)
     numbers = torch.from_numpy(meter.kind[truth.numpy()] != "word")
     drilled = float((guess.argmax(-1) == truth)[numbers].float().mean())
@@ -211,7 +213,7 @@ def _step(
     """Forward pass of one step: patches only in the first stage, sentences and patches in the second."""
     dense = step < config.dense_steps
     index, rng = pictures.batch(step, config.dense_batch if dense else config.batch)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(None, CPU):
         images = image_tokens(model, pictures.pixels(index, rng))
         truth = torch.from_numpy(pictures.patches[index].astype(np.int64))
         weight = torch.ones(len(CLASSES))

@@ -79,9 +79,9 @@ def _mask(answer: object, row: Row) -> list[bool]:
 def _rows() -> tuple[Row, ...]:
     """Rows of a real batch as the library makes it, and human rows to which somebody appended what does not belong there."""
     from radlite.actions import BRIDGE_STATS
+    from radlite.bases import load_vlm
     from radlite.collate import IGNORE, ROLES, collate
     from radlite.episodes import Sample
-    from radlite.vlm import load_vlm
 
     vlm, picture = load_vlm("radlite-tiny", device="cpu"), np.zeros((96, 96, 3), np.uint8)
     made = [

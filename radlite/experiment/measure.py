@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radlite.actions import ActionStats
+from radlite.bases import best_device, load_vlm
 from radlite.checkpoint import STATE, read_json
 from radlite.collate import longest_chain
 from radlite.episodes import EpisodeDataset
@@ -26,7 +27,6 @@ from radlite.rollouts import Outcome, PolicyAgent, rollout
 from radlite.stats import wilson
 from radlite.tabletop.env import trials
 from radlite.train import train
-from radlite.vlm import best_device, load_vlm
 
 Tell = Callable[[float], object]  # told how much of the work is done, 0 to 1
 SPENT = "spent.json"  # beside an adapter: what its training took, and whether it is finished

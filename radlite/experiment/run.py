@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from radlite.bases import best_device, load_vlm
 from radlite.checkpoint import read_json
 from radlite.demo import versions
 from radlite.errors import RadliteError
@@ -29,7 +30,6 @@ from radlite.experiment.measure import Tell, measure, train_policy, trained
 from radlite.experiment.scale import Scale
 from radlite.formats.staging import replace_text
 from radlite.rollouts import leave_with_parent
-from radlite.vlm import best_device, load_vlm
 
 # seconds of one core, measured; they only weigh jobs against each other in the bar
 SECONDS = {"episode": 0.3, "sample": 0.092, "blind": 0.036, "trial": 3.0, "judged": 0.25}

@@ -10,12 +10,10 @@ import mujoco
 import numpy as np
 
 from radlite.tabletop.scene import Look
-from radlite.tabletop.things import BLUE, GREEN, ORANGE, PURPLE, RED, WHITE, YELLOW
+from radlite.tabletop.tables import table_colour
 from radlite.tabletop.viewpoint import HOME_VIEW
 
 LAMP_DISTANCE = 2.0
-PRINT_CELL = 0.08  # metres from one print of a tablecloth to the next
-PRINT_INKS = (RED, GREEN, BLUE, YELLOW, ORANGE, PURPLE, WHITE)
 
 def _cast(model, data, origin: np.ndarray, rays: np.ndarray, normals: np.ndarray | None):
     count = len(rays)
@@ -51,7 +49,7 @@ def render(model, data, look: Look, size: int, shadows: bool = True) -> tuple[np
         facing = facing * _lit(model, data, points, light)
     albedo = model.geom_rgba[geom, :3].astype(float)
     on_table = geom == 0
-    albedo[on_table] = _table_colour(points[on_table], look)
+    albedo[on_table] = table_colour(points[on_table], look)
     shade = look.ambient + (1.08 - look.ambient) * facing
     rgb = np.clip(albedo * shade[:, None] * np.asarray(look.colour), 0, 1)
     rgb[geom < 0] = 0.5
@@ -66,39 +64,3 @@ def _lit(model, data, points: np.ndarray, light: np.ndarray) -> np.ndarray:
     far = np.linalg.norm(rays, axis=1)
     _, first = _cast(model, data, lamp, np.ascontiguousarray(rays / far[:, None]), None)
     return (first > far - 2e-3).astype(float)
-
-
-def _table_colour(points: np.ndarray, look: Look) -> np.ndarray:
-    """Procedural table patterns at world points (n, 3)."""
-    x, y = points[:, 0], points[:, 1]
-    if look.pattern == "wood":
-        value = 0.06 * np.sin(90 * y + 3 * np.sin(14 * x + look.phase) + look.phase)
-    elif look.pattern == "speckle":
-        value = 0.05 * np.sin(410 * x + look.phase) * np.sin(390 * y - look.phase)
-    elif look.pattern == "dots":
-        value = 0.18 * (np.sin(95 * x + look.phase) + np.sin(95 * y) > 1.2) - 0.04
-    elif look.pattern == "tiles":  # dark joints between large tiles
-        value = -0.22 * (np.maximum(np.cos(58 * x + look.phase), np.cos(52 * y - look.phase)) > 0.9) + 0.03
-    elif look.pattern == "blotches":
-        value = 0.13 * np.sin(31 * x + 2 * np.sin(23 * y + look.phase)) * np.sin(27 * y + 2 * np.sin(19 * x - look.phase))
-    else:
-        value = np.zeros_like(x)
-    colour = np.clip(np.asarray(look.tint) + value[:, None], 0, 1)
-    return _printed(points, colour, look) if look.pattern.startswith("printed") else colour
-
-
-def _printed(points: np.ndarray, colour: np.ndarray, look: Look) -> np.ndarray:
-    """A tablecloth (n, 3) with discs or squares printed on it, as large as things and in their colours, but flat."""
-    cell = np.floor(points[:, :2] / PRINT_CELL)
-    chance = [_hash(cell, look.phase + k) for k in range(4)]
-    away = points[:, :2] / PRINT_CELL - cell - 0.5 - 0.3 * (np.stack(chance[:2], 1) - 0.5)
-    away *= PRINT_CELL
-    inside = np.hypot(*away.T) < 0.022 if look.pattern == "printed discs" else np.abs(away).max(1) < 0.019
-    inside &= chance[2] < 0.6
-    inks = np.array(PRINT_INKS)[(chance[3] * len(PRINT_INKS)).astype(int)]
-    return np.where(inside[:, None], inks, colour)
-
-
-def _hash(cell: np.ndarray, salt: float) -> np.ndarray:
-    """A number in [0, 1) for each cell (n, 2) that looks random and is always the same."""
-    return np.modf(np.abs(np.sin(cell @ (12.9898, 78.233) + 37.719 * salt)) * 43758.5453)[0]

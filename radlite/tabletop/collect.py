@@ -76,8 +76,8 @@ ENVIRONMENTS = ("home", "many", "elsewhere")
 def moved(trial: Trial, environment: str) -> Trial:
     """The same task and things in another environment.
 
-    "many": tables and lamps of all sorts before the robot's own camera, none of the new-scene axis; as Bridge V2 has two dozen
-    environments. "elsewhere": one other place with its own tables, lamp and camera. "home": as it is.
+    "many": tables, tablecloths and lamps of all sorts before the robot's own camera, none of the new-scene axis; as Bridge V2
+    has two dozen environments. "elsewhere": one other place with its own tables, lamp and camera. "home": as it is.
     """
     if environment == "home":
         return trial

@@ -1,0 +1,201 @@
+"""Bases by name: which there are, where their files come from, and how they are loaded; from safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from tokenizers import AddedToken
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from radlite.actions import BINS
+from radlite.errors import RadliteError
+from radlite.families import FAMILIES
+from radlite.precision import has_bf16
+from radlite.quantize import check_quantize, four_bit, secure
+from radlite.tiny import wave_features
+from radlite.vlm import VLM, action_tokens
+
+SHIPPED = ("radlite-tiny",)  # bases that ship in the package
+CHANNELS = 64  # of the features of a new action token's value
+FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")  # of a repository on the Hub: nothing that runs
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A named base on the Hub, at one revision.
+
+    Attributes:
+        repo: repository.
+        revision: commit, so that the weights under a name never change.
+        card: smallest card, in GB, on which its LoRA trains as `quantize` says.
+        quantize: "nf4", or None for bfloat16.
+    """
+
+    repo: str
+    revision: str
+    card: int
+    quantize: str | None
+
+
+LADDER: dict[str, Rung] = {
+    "smolvlm2-256m": Rung("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "067788b187b95ebe7b2e040b3e4299e342e5b8fd", 6, None),
+    "smolvlm2-500m": Rung("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "7b375e1b73b11138ff12fe22c8f2822d8fe03467", 8, None),
+    "qwen3-vl-2b": Rung("Qwen/Qwen3-VL-2B-Instruct", "89644892e4d85e24eaac8bacfd4f463576704203", 8, "nf4"),
+    "qwen3-vl-4b": Rung("Qwen/Qwen3-VL-4B-Instruct", "ebb281ec70b05090aa6165b016eac8ec08e71b17", 12, "nf4"),
+    "qwen3-vl-8b": Rung("Qwen/Qwen3-VL-8B-Instruct", "0c351dd01ed87e9c1b53cbc748cba10e6187ff3b", 16, "nf4"),
+}
+"""Name -> where it is. `radlite-tiny` ships in the package."""
+
+
+def wrap(model: nn.Module, tokenizer: PreTrainedTokenizerBase, name: str = "memory", sha256: str = "") -> VLM:
+    """A VLM around a model that is already in memory.
+
+    Raises:
+        RadliteError: another class of model, or a tokenizer without the 256 action tokens.
+    """
+    kind = model.config.model_type
+    if kind not in FAMILIES:
+        raise RadliteError(f"a model of {' or '.join(FAMILIES)}", f"{kind} in {name}", "docs/add-a-model.md adds a family")
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids(action_tokens()))
+    if len(ids.unique()) != BINS:
+        raise RadliteError(
+            f"the action tokens <a0>..<a{BINS - 1}>", f"a tokenizer without them in {name}", "give it some with add_actions"
+        )
+    return VLM(name, model, tokenizer, FAMILIES[kind](model.config, tokenizer), ids, sha256)
+
+
+@torch.no_grad()
+def add_actions(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Gives a model that has none the 256 action tokens, both in place; does nothing where they are.
+
+    Rows that the table has to spare are used first, as Qwen's has. A new row starts at the mean of all, with a part of its own
+    that is the more like another's the nearer the bins are; always the same, so that an adapter finds its base again.
+    """
+    tokens = action_tokens()
+    if set(tokens) <= set(tokenizer.get_vocab()):
+        return
+    tokenizer.add_tokens([AddedToken(t, special=True, normalized=False) for t in tokens], special_tokens=True)
+    rows = len(model.get_input_embeddings().weight)
+    if len(tokenizer) > rows:
+        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=64, mean_resizing=False)
+    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    own = wave_features((2 * torch.arange(BINS) + 1) / BINS - 1, CHANNELS)  # (256, CHANNELS)
+    for table in [inputs] if inputs is outputs else [inputs, outputs]:
+        mixed = own @ torch.randn(CHANNELS, table.shape[1], generator=torch.Generator().manual_seed(0))
+        known = table[: min(ids)].float()
+        table[rows:] = known.mean(0).to(table.dtype)  # those without a token, too: they are in every softmax
+        table[ids] = (known.mean(0).cpu() + known.std(0).cpu() * mixed / mixed.std()).to(table.device, table.dtype)
+
+
+def best_device() -> str:
+    """cuda, mps or cpu: the best there is."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def base_folder(name: str | Path) -> Path:
+    """The folder of a shipped base, of one on disk, or of one on the Hub, which is fetched into the Hub's own cache."""
+    if str(name) in SHIPPED:
+        return Path(str(resources.files("radlite"))) / "weights" / str(name)
+    folder = Path(name)
+    if (folder / "config.json").is_file():
+        return folder
+    rung = LADDER.get(str(name))
+    if rung or (re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) and not folder.exists()):
+        return _fetched(rung.repo if rung else str(name), rung.revision if rung else None)
+    raise RadliteError(
+        f"a model: one of {', '.join((*SHIPPED, *LADDER))}, a folder with config.json, or owner/name on the Hub",
+        str(name),
+        "check the name or the path",
+    )
+
+
+def _fetched(repo: str, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(FILES), ignore_patterns=["*/*"]))
+    except Exception as error:  # the Hub's client, the network and the disk each have their own kinds
+        raise RadliteError(
+            f"the files of {repo}", f"{type(error).__name__}: {str(error)[:160]}",
+            "connect to the network once, or copy the repository here and pass its folder",
+        ) from error  # fmt: skip
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over weights, configuration and vocabulary of a base."""
+    files = [folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as data:
+            while part := data.read(1 << 24):  # weights may be larger than memory
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def load_vlm(
+    name: str | Path = "radlite-tiny",
+    dtype: torch.dtype | None = None,
+    device: str | None = "cpu",
+    attention: str | None = None,
+    quantize: str | None = None,
+) -> VLM:
+    """Loads a base from safetensors only; nothing is fetched but a base on the Hub that is not in its cache yet.
+
+    Args:
+        name: "radlite-tiny", a name of the ladder, a folder written by `save_pretrained`, or owner/name on the Hub.
+        dtype: of the weights in memory; None: see `suited_dtype`.
+        device: "cpu", "cuda", "mps", or None for the best there is.
+        attention: "eager" or "sdpa"; None takes eager on a CPU, where it trains faster, else sdpa.
+        quantize: "nf4" keeps the language decoder's linear layers in four bits, see `radlite.quantize`; None keeps all.
+
+    Raises:
+        RadliteError: an unknown name (the known ones are listed), damaged files, another kind of model.
+    """
+    check_quantize(quantize)
+    folder, device = base_folder(name), device or best_device()
+    small = sum(f.stat().st_size for f in folder.glob("*.safetensors")) < 1 << 28
+    dtype = dtype or suited_dtype(device, small)
+    if small:
+        transformers_logging.disable_progress_bar()  # a bar over a few megabytes is noise
+    try:
+        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        if kind not in FAMILIES:
+            raise ValueError(f"config.json is that of a {kind}, not of {' or '.join(FAMILIES)}")
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            attn_implementation=attention or ("eager" if torch.device(device).type == "cpu" else "sdpa"),
+            **({"quantization_config": four_bit(FAMILIES[kind], dtype), "device_map": {"": device}} if quantize else {}),
+        )  # fmt: skip
+        model = model if quantize else model.to(device)
+        add_actions(model, tokenizer)
+        vlm = wrap(model.eval(), tokenizer, str(name), fingerprint(folder))
+    except RadliteError:
+        raise
+    except Exception as error:  # transformers, tokenizers and safetensors each have their own kinds
+        raise RadliteError(
+            f"a whole base in {folder}",
+            f"{type(error).__name__}: {str(error)[:200]}",
+            "install radlite again, or save the base again with save_pretrained",
+        ) from error
+    if quantize:
+        vlm.quantize = quantize
+        secure(vlm)
+    return vlm
+
+
+def suited_dtype(device: str, small: bool) -> torch.dtype:
+    """float32 on a CPU and for a small model; else bfloat16, or float16 on a card that has no bfloat16."""
+    if small or torch.device(device).type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if has_bf16(torch.device(device)) or torch.device(device).type != "cuda" else torch.float16

@@ -1,0 +1,94 @@
+"""Four bits: NF4 with double quantisation, for the linear layers of the language decoder and for nothing else.
+
+Tower, connector and output layer stay whole: they are small, and a tower in four bits sees badly. What was asked for is not
+believed but looked at: after loading, the class of every linear layer is checked (`linears`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from radlite.errors import RadliteError
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
+
+    from radlite.families import Family
+    from radlite.vlm import VLM
+
+CHOICES = ("nf4", None)
+HEAD = "lm_head"
+
+
+def check_quantize(quantize: str | None) -> None:
+    """Raises RadliteError for anything but "nf4" and None, and where bitsandbytes is not installed."""
+    if quantize not in CHOICES:
+        raise RadliteError("quantize 'nf4' or None", repr(quantize), "choose one of them")
+    if quantize:
+        try:
+            import bitsandbytes  # noqa: F401
+        except ImportError as error:
+            raise RadliteError("bitsandbytes for four bits", "it is not installed", "pip install 'radlite[gpu]'") from error
+
+
+def four_bit(family: type[Family], dtype: torch.dtype) -> BitsAndBytesConfig:
+    """How `transformers` is to load a family in NF4: full names of what stays whole, the output layer among them.
+
+    A list that is given replaces the library's own, which would spare the output layer, and it matches from the beginning of
+    a name: a tower's last name alone would spare nothing.
+    """
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=[*family.apart, HEAD],
+    )  # fmt: skip
+
+
+def linears(vlm: VLM) -> dict[str, dict[str, int]]:
+    """How many linear layers of which class there are: {"tower", "decoder", "head"} -> class name -> count."""
+    found: dict[str, Counter[str]] = {"tower": Counter(), "decoder": Counter(), "head": Counter()}
+    for part, _, module in _linears(vlm):
+        found[part][type(module).__name__] += 1
+    return {part: dict(counts) for part, counts in found.items()}
+
+
+def _linears(vlm: VLM) -> Iterator[tuple[str, str, nn.Linear]]:
+    """(part, name, layer) of every linear layer of the base; LoRA's own are none of it."""
+    for name, module in vlm.base.named_modules():
+        if isinstance(module, nn.Linear) and "lora_" not in name:
+            yield part_of(vlm.family, name), name, module
+
+
+def part_of(family: Family, name: str) -> str:
+    """Where a layer of that name is: "tower", "decoder" or "head"."""
+    if name.startswith(HEAD):
+        return "head"
+    return "tower" if name.startswith(tuple(f"{part}." for part in family.apart)) else "decoder"
+
+
+def secure(vlm: VLM) -> None:
+    """Checks a model loaded in four bits, and makes it safe to train on a CPU.
+
+    On a CPU with AVX512-BF16 a layer that predicts once repacks its weights for a faster product, never unpacks them, and
+    from then on passes no gradient to what is below it (bitsandbytes 0.50.2: same loss, half of the gradient). So no layer may.
+
+    Raises:
+        RadliteError: a linear layer of the decoder that is whole, or one elsewhere that is not.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for part, name, module in _linears(vlm):
+        quantised, wanted = isinstance(module, Linear4bit), part == "decoder"
+        if quantised != wanted:
+            raise RadliteError(f"{name} {'in four bits' if wanted else 'whole'}", type(module).__name__,
+                               "this is a bug in how the model was loaded: report it with the versions of your packages")
+        if quantised:
+            if module.weight.quant_state is None:
+                raise RadliteError(f"{name} with its quantisation", "none", "load the model again from its folder")
+            module.support_avx512bf16_for_cpu = False

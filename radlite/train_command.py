@@ -1,0 +1,70 @@
+"""`radlite train` and `radlite export`: a policy is made, and handed on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+
+def add(commands, command, whole, add_base) -> None:
+    """Adds both commands to a parser; the other arguments are the command line's own helpers."""
+    p = command(commands, "train", train, "Train a policy on robot data, with human data on top or without.")
+    p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
+    p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
+    add_base(p)
+    p.add_argument("--ratio", type=float, help="human samples per robot sample; default what the demo takes")
+    p.add_argument("--out", type=Path, required=True, help="gets adapter/, checkpoint/ and log.jsonl; resumes what is there")
+    p.add_argument("--steps", type=whole(1), help="default, as for all that follow: what the demo takes")
+    p.add_argument("--robot-per-batch", type=whole(1))
+    p.add_argument("--blind-per-batch", type=whole(0), help="robot samples without their picture")
+    p.add_argument("--rate", type=float, help="peak learning rate")
+    p.add_argument("--lora-rank", type=whole(0), help="0 trains every weight")
+    p.add_argument("--action-weight", type=float)
+    p.add_argument("--path-weight", type=float, help="of GRIPPER POSITION's tokens")
+    p.add_argument("--reasoning-dropout", type=float)
+    p.add_argument("--field-dropout", type=float)
+    p.add_argument("--precision", choices=("bf16", "fp16", "no"), help="default what the processor has units for")
+    p.add_argument("--micro-tokens", type=whole(0), help="a batch goes through the model in parts of at most that many tokens")
+    p.add_argument("--checkpointing", action="store_true", default=None, help="less memory: layers are computed twice")
+    p.add_argument("--optimizer", choices=("adamw", "paged_adamw_8bit"), help="8-bit moments take a quarter of the memory")
+    p.add_argument("--seed", type=whole(0), default=0)
+
+    p = command(commands, "export", export, "Merge an adapter into its base: bfloat16 weights that plain transformers loads.")
+    p.add_argument("--adapter", default="rad", help="rad, ecot (shipped), or a folder written by radlite train")
+    p.add_argument("--model", help="its base; default the one that the adapter names")
+    p.add_argument("--results", type=Path, help="JSON with figures for the card")
+    p.add_argument("--out", type=Path, required=True, help="new folder")
+
+
+def train(args) -> int:
+    """Trains, or goes on."""
+    from radlite.bases import load_vlm
+    from radlite.demo import DemoConfig, demo_training
+    from radlite.episodes import EpisodeDataset
+    from radlite.mixture import Mixture
+    from radlite.train import train
+
+    def given(*names: str) -> dict:
+        return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+    sizes = replace(DemoConfig(), **given("steps", "robot_per_batch", "blind_per_batch", "ratio"))
+    robot = EpisodeDataset(args.robot).cache()
+    human = EpisodeDataset(args.human).cache() if args.human else None
+    mixture = Mixture(robot, human, sizes.robot_per_batch, sizes.ratio, args.seed, sizes.blind_per_batch)
+    config = demo_training(sizes.steps)
+    loss = replace(config.collate, **given("action_weight", "path_weight", "reasoning_dropout", "field_dropout"))
+    chosen = given("rate", "lora_rank", "precision", "micro_tokens", "checkpointing", "optimizer")
+    chosen |= {"lora_alpha": max(1, args.lora_rank)} if args.lora_rank is not None else {}
+    config = replace(config, seed=args.seed, collate=loss, **chosen)
+    result = train(load_vlm(args.model, device=None, quantize=args.quantize), mixture, args.out, config)
+    print(f"{result.steps} of {config.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
+    return 130 if result.interrupted else 0
+
+
+def export(args) -> None:
+    """Merges."""
+    from radlite.export import export
+
+    out = export(args.adapter, args.out, args.model, args.results)
+    size = sum(f.stat().st_size for f in out.iterdir()) / 1e6
+    print(f"{out}: {size:.1f} MB, for AutoModelForImageTextToText.from_pretrained or radlite --model")

@@ -1,0 +1,85 @@
+"""What to train with, and how the learning rate goes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from radlite.collate import CollateConfig
+from radlite.errors import RadliteError
+from radlite.precision import check_precision
+
+OPTIMIZERS = ("adamw", "paged_adamw_8bit")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train with.
+
+    Attributes:
+        steps: optimiser steps.
+        rate: peak learning rate, after `warmup` steps, falling to 2% on a cosine.
+        restart: a step from which the rate rises and falls once more, for data that comes in two parts; 0 never.
+        lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
+        lora_alpha: LoRA's scale is lora_alpha / lora_rank.
+        clip: largest gradient norm.
+        seed: of LoRA's start and of dropout; the mixture has its own.
+        checkpoint_seconds: how often the state is saved.
+        log_every: steps between two lines of the log.
+        precision: "bf16", "fp16" (autocast; fp16 with a scaled loss), "no", or None, see `radlite.precision.chosen`.
+        micro_tokens: a batch goes through the model in parts of at most that many tokens, padding included, sequences of like
+            length together; the gradient is that of the whole. 0: all at once.
+        checkpointing: keep only what goes into a layer, and compute the layer again for the backward pass.
+        optimizer: "adamw", or "paged_adamw_8bit" (bitsandbytes), whose moments take a quarter of the memory.
+        collate: weights, dropout and fields of the loss.
+    """
+
+    steps: int = 400
+    rate: float = 3e-3
+    warmup: int = 20
+    restart: int = 0
+    lora_rank: int = 32
+    lora_alpha: int = 32
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    log_every: int = 10
+    precision: str | None = None
+    micro_tokens: int = 0
+    checkpointing: bool = False
+    optimizer: str = "adamw"
+    collate: CollateConfig = field(default_factory=CollateConfig)
+
+    def __post_init__(self) -> None:
+        if (
+            self.steps < 1
+            or not 0 < self.rate < math.inf
+            or min(self.lora_rank, self.seed) < 0
+            or self.log_every < 1
+            or not 0 <= self.restart < self.steps
+        ):
+            found = ", ".join(
+                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed", "restart")
+            )
+            raise RadliteError(
+                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0, restart below steps",
+                found,
+                "correct the configuration",
+            )
+        check_precision(self.precision)
+        if self.optimizer not in OPTIMIZERS or self.micro_tokens < 0:
+            raise RadliteError(f"optimizer out of {', '.join(OPTIMIZERS)}, and micro_tokens of at least 0",
+                               f"{self.optimizer!r}, {self.micro_tokens}", "correct the configuration")  # fmt: skip
+
+    @property
+    def method(self) -> str:
+        """ "lora" or "full"."""
+        return "lora" if self.lora_rank else "full"
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """Learning rate of a step: linear warm-up, cosine to 2%; the same anew from `restart` on."""
+    first, last = (config.restart, config.steps) if step >= config.restart else (0, config.restart)
+    warm = min(1.0, (step - first + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - first) / (last - first)))
+    return config.rate * warm * (0.02 + 0.98 * cosine)
