@@ -35,22 +35,20 @@ class Rung:
     Attributes:
         repo: repository.
         revision: commit, so that the weights under a name never change.
-        card: smallest card, in GB, on which its LoRA trains as `quantize` says.
-        quantize: "nf4", or None for bfloat16.
+        quantize: how its LoRA is best trained on one consumer card: "nf4", or None for bfloat16.
     """
 
     repo: str
     revision: str
-    card: int
     quantize: str | None
 
 
 LADDER: dict[str, Rung] = {
-    "smolvlm2-256m": Rung("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "067788b187b95ebe7b2e040b3e4299e342e5b8fd", 6, None),
-    "smolvlm2-500m": Rung("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "7b375e1b73b11138ff12fe22c8f2822d8fe03467", 8, None),
-    "qwen3-vl-2b": Rung("Qwen/Qwen3-VL-2B-Instruct", "89644892e4d85e24eaac8bacfd4f463576704203", 8, "nf4"),
-    "qwen3-vl-4b": Rung("Qwen/Qwen3-VL-4B-Instruct", "ebb281ec70b05090aa6165b016eac8ec08e71b17", 12, "nf4"),
-    "qwen3-vl-8b": Rung("Qwen/Qwen3-VL-8B-Instruct", "0c351dd01ed87e9c1b53cbc748cba10e6187ff3b", 16, "nf4"),
+    "smolvlm2-256m": Rung("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "067788b187b95ebe7b2e040b3e4299e342e5b8fd", None),
+    "smolvlm2-500m": Rung("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "7b375e1b73b11138ff12fe22c8f2822d8fe03467", None),
+    "qwen3-vl-2b": Rung("Qwen/Qwen3-VL-2B-Instruct", "89644892e4d85e24eaac8bacfd4f463576704203", "nf4"),
+    "qwen3-vl-4b": Rung("Qwen/Qwen3-VL-4B-Instruct", "ebb281ec70b05090aa6165b016eac8ec08e71b17", "nf4"),
+    "qwen3-vl-8b": Rung("Qwen/Qwen3-VL-8B-Instruct", "0c351dd01ed87e9c1b53cbc748cba10e6187ff3b", "nf4"),
 }
 """Name -> where it is. `radlite-tiny` ships in the package."""
 

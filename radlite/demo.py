@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import radlite
-from radlite.bases import best_device, load_vlm
+from radlite.bases import SHIPPED, best_device, load_vlm
 from radlite.checkpoint import MANIFEST, read_json
 from radlite.clips import ARMS, clip_files, keep_clip, side_by_side_clips
 from radlite.collate import CollateConfig
@@ -211,7 +211,9 @@ class _Demo:
         human = EpisodeDataset(self.out / "datasets" / "human").cache() if arm == "rad" else None
         per_batch = round(c.robot_per_batch * (1 + c.ratio)) if arm == "ecot_matched" else c.robot_per_batch
         mixture = Mixture(robot, human, per_batch, c.ratio, c.seed, c.blind_per_batch)
-        result = train(load_vlm(c.base, quantize=c.quantize), mixture, self.out / arm, demo_training(c.steps), self.progress)
+        device = "cpu" if c.base in SHIPPED else None  # the same figures for everybody
+        vlm = load_vlm(c.base, device=device, quantize=c.quantize)
+        result = train(vlm, mixture, self.out / arm, demo_training(c.steps), self.progress)
         if result.interrupted:
             raise KeyboardInterrupt
         samples = c.steps * per_batch + mixture.humans_before(c.steps)

@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,7 +54,7 @@ class TrainResult:
 
 
 class Objective(nn.Module):
-    """The RAD loss as a module, so that accelerate can wrap it for one or many processes."""
+    """The RAD loss as a module."""
 
     def __init__(self, vlm: VLM) -> None:
         super().__init__()
@@ -99,6 +98,8 @@ def train(
         raise RadliteError(
             "a freshly loaded base", f"{vlm.name} with an adapter in it", "load it again with load_vlm"
         )
+    if vlm.quantize and config.method == "full":
+        raise RadliteError("LoRA on a base in four bits", "lora_rank=0", "give a rank, or load the base with quantize=None")
     identity = run_identity(vlm, mixture, config)
     if config.method == "lora":
         attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
@@ -109,10 +110,9 @@ def train(
         vlm.base.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = _optimizer(params, config)
     step = _resume(out, vlm, config, optimizer, identity)
-    objective, optimizer = accelerator.prepare(Objective(vlm), optimizer)
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
-    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, objective, optimizer, params,
+    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, Objective(vlm), optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress, on_log)
@@ -162,17 +162,18 @@ class _Run:
         began = saved = time.monotonic()
         first = step
         self.vlm.model.train()
-        log = TrainLog(self.out / LOG, step, self.config.log_every)
+        first_process = self.accelerator.is_main_process
+        log = TrainLog(self.out / LOG, step, self.config.log_every, first_process)
         bar = tqdm(
             total=self.config.steps,
             initial=step,
             desc=self.out.name,
             unit="step",
-            disable=not progress,
+            disable=not (progress and first_process),
             leave=False,
         )
         with polite_stop() as stop, bar:
-            while step < last and not stop.is_set():
+            while step < last and not self.stopped(stop.is_set()):
                 samples = self.mixture.batch(step)
                 blind = self.mixture.blind(step)
                 loss, fields = self.step(step, samples, blind, detail=(step + 1) % self.config.log_every == 0)
@@ -184,28 +185,33 @@ class _Run:
                 if time.monotonic() - saved > self.config.checkpoint_seconds:
                     self.save(step)
                     saved = time.monotonic()
-            interrupted = stop.is_set()
+            interrupted = step < last
         if step > first or not (self.out / "adapter").exists():
             self.save(step)
         self.vlm.model.eval()
         return TrainResult(self.out / "adapter", step, time.monotonic() - began, interrupted)
 
+    def stopped(self, here: bool) -> bool:
+        """Whether any process was asked to stop: they stop together, or the others would wait for it for ever."""
+        if self.accelerator.num_processes == 1:
+            return here
+        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.vlm.device), "sum"))
+
     def step(self, step: int, samples: list[Sample], blind: list[Sample], detail: bool) -> tuple[float, dict]:
         """One optimiser step; nothing is changed when the loss is not finite."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self.config)
-        pieces, loss, fields = self._pieces(step, samples, blind), 0.0, []
-        for k, (batch, weight, prefix) in enumerate(pieces):
-            last = k == len(pieces) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.objective):  # processes wait for each other once
-                with autocast(self.config.precision, self.vlm.device):
-                    part, table = self.objective(batch, detail, weight)
-                self.accelerator.backward(self.scaler.scale(part))
-            loss = loss + part.detach()
+        total, fields = torch.zeros((), device=self.vlm.device), []
+        for batch, weight, prefix in self._pieces(step, samples, blind):
+            with autocast(self.config.precision, self.vlm.device):
+                part, table = self.objective(batch, detail, weight)
+            self.scaler.scale(part).backward()
+            total += part.detach()
             fields.append({f"{prefix}{field}": row for field, row in table.items()})
+        self._share_gradients()
         self.scaler.unscale_(self.optimizer)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
-        loss = float(self.accelerator.reduce(torch.as_tensor(loss), "mean"))
+        loss = float(self.accelerator.reduce(total, "mean"))
         self._check_finite(loss, float(norm), step, samples, blind)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -215,19 +221,33 @@ class _Run:
     def _pieces(self, step: int, samples: list[Sample], blind: list[Sample]) -> list[tuple[Batch, float, str]]:
         """What goes through the model one after the other: (batch, what its sum is divided by, prefix of its fields).
 
-        Every process has its share of the sequences. All of them draw the same dropout and know the weight of the whole, so
-        that many processes do just what one would do.
+        Every process has its share of the sequences, maybe none. All of them draw the same dropout and know the weight of the
+        whole, so that many processes do just what one would do.
         """
         wholes = [(collate(samples, self.vlm, self.stats, self.config.collate, (self.config.seed, step)), "")]
         if blind:
             wholes.append((collate_blind(blind, self.vlm, self.stats, self.config.collate), "blind_"))
         rank, ranks, pieces = self.accelerator.process_index, self.accelerator.num_processes, []
         for whole, prefix in wholes:
+            if rank >= len(whole.input_ids):
+                continue
             mine = whole.rows(slice(rank, None, ranks)) if ranks > 1 else whole
             parts = mine.parts(self.config.micro_tokens) if self.config.micro_tokens else [mine]
+            if ranks > 1 or len(parts) > 1:
+                parts = [p for p in parts if p.weight]
             # gradients of processes are averaged, and the parts of a batch are to add up to it
-            pieces += [(p.to(self.vlm.device), whole.weight / ranks, prefix) for p in parts if p.weight or len(parts) == 1]
+            pieces += [(p.to(self.vlm.device), whole.weight / ranks, prefix) for p in parts]
         return pieces
+
+    def _share_gradients(self) -> None:
+        """The mean of all processes' gradients, in each of them; what a process had no sequence for counts as zero."""
+        if self.accelerator.num_processes == 1:
+            return
+        for p in self.params:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        flat = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in self.params]), "mean")
+        for p, mean in zip(self.params, flat.split([p.numel() for p in self.params]), strict=True):
+            p.grad.copy_(mean.view_as(p))
 
     def _check_finite(self, loss: float, norm: float, step: int, samples: list[Sample], blind: list[Sample]) -> None:
         """A loss that is no number ends the training; an overflow of a scaled one only its step, up to a point."""
@@ -254,7 +274,7 @@ class _Run:
             self.config.method,
             self.stats,
             state,
-            {**self.identity, "steps_done": step},
+            {**self.identity, "steps_done": step, "processes": self.accelerator.num_processes},
             self.longest,
         )
         kept = {f"weight/{k}": v for k, v in state.items()} | moments(self.optimizer)

@@ -14,17 +14,24 @@ from radlite.formats.staging import disk_errors, replace_text
 
 
 class TrainLog:
-    """JSONL lines {"step", "loss", "lr", "samples_per_s", "fields": {field: {"loss", "accuracy", "tokens"}}}."""
+    """JSONL lines {"step", "loss", "lr", "samples_per_s", "fields": {field: {"loss", "accuracy", "tokens"}}}.
 
-    def __init__(self, path: Path, step: int, every: int) -> None:
-        self.path, self.every = path, every
-        kept = [row for row in read_log(path) if row["step"] <= step]
-        replace_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+    Of several processes the first one keeps it (`mine`): the loss is that of all, the fields are those of its own sequences.
+    """
+
+    def __init__(self, path: Path, step: int, every: int, mine: bool = True) -> None:
+        self.path, self.every, self.mine = path, every, mine
         self._losses: list[float] = []
         self._samples, self._since = 0, time.monotonic()
+        if not mine:
+            return
+        kept = [row for row in read_log(path) if row["step"] <= step]
+        replace_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def add(self, step: int, loss: float, fields: dict, rate: float, samples: int) -> dict | None:
         """Counts a step; every `every` steps a row is written, and returned."""
+        if not self.mine:
+            return None
         self._losses.append(loss)
         self._samples += samples
         if step % self.every:

@@ -1,5 +1,6 @@
 """Every family is driven as `transformers` drives it: same positions, same pixels, same logits; and then trains and acts."""
 
+import json
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radlite.bases import FAMILIES, load_vlm
+from radlite.bases import FAMILIES, LADDER, load_vlm
+from radlite.errors import RadliteError
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
 from tests import models
 
@@ -155,3 +157,40 @@ def test_action_tokens_are_added_once_and_always_alike(kind, tied, tmp_path):
     one.model.save_pretrained(tmp_path / "again")
     one.tokenizer.save_pretrained(tmp_path / "again")
     assert torch.equal(load_vlm(tmp_path / "again").base.get_input_embeddings().weight, one.base.get_input_embeddings().weight)
+
+
+def _offline(monkeypatch, cache):
+    """The Hub's client as on a machine without a network, with its cache there."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+
+
+def test_a_named_base_is_read_from_the_hubs_cache_at_its_one_commit(monkeypatch, tmp_path):
+    rung = LADDER["smolvlm2-256m"]
+    snapshots = tmp_path / f"models--{rung.repo.replace('/', '--')}" / "snapshots"
+    models.save("smolvlm", snapshots / rung.revision)
+    _offline(monkeypatch, tmp_path)
+    vlm = load_vlm("smolvlm2-256m")
+    assert vlm.name == "smolvlm2-256m" and vlm.family.kind == "smolvlm" and len(vlm.action_ids) == 256
+    (snapshots / rung.revision).rename(snapshots / ("0" * 40))  # another commit is another base
+    with pytest.raises(RadliteError, match="connect to the network"):
+        load_vlm("smolvlm2-256m")
+
+
+@pytest.mark.parametrize("name", ["qwen3-vl-2b", "somebody/something"])
+def test_a_base_that_is_not_here_says_what_to_do(monkeypatch, tmp_path, name):
+    _offline(monkeypatch, tmp_path)
+    with pytest.raises(RadliteError, match="connect to the network"):
+        load_vlm(name)
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path):
+    """A configuration that asks for its own class gets none, and nothing of the folder is imported."""
+    folder = models.save("smolvlm", tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('ran')\nclass Config: ...\nclass Model: ...\n")
+    with pytest.raises(RadliteError):
+        load_vlm(folder)
+    assert not (tmp_path / "ran").exists()

@@ -122,15 +122,15 @@ def test_every_switch_goes_its_way(tmp_path):
     assert memory(folder, batch=4, tokens=400, rank=64).adapters > plain.adapters
 
 
-@pytest.mark.parametrize(("name", "most"), [("qwen3-vl-2b", 6.0), ("qwen3-vl-8b", 14.0)])
-def test_the_bars_of_the_ladder(name, most, capsys):
+@pytest.mark.parametrize(("name", "most", "card"), [("qwen3-vl-2b", 6.0, 8), ("qwen3-vl-8b", 14.0, 16)])
+def test_the_bars_of_the_ladder(name, most, card, capsys):
     """Offline, before anything is fetched; the sizes are those of the published weights."""
     command = ["memory", "--model", name, "--quantize", "nf4", "--batch", "4", "--tokens", "600", "--json"]
     assert main(command) == 0
     told = json.loads(capsys.readouterr().out)
     parts = [told[f"{part}_gb"] for part in ("weights", "adapters", "optimizer", "activations", "logits")]
     assert told["total_gb"] == pytest.approx(sum(parts), abs=1e-3) and min(parts) > 0 and told["total_gb"] <= most
-    assert told["card_gb"] <= LADDER[name].card
+    assert told["card_gb"] <= card
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert f"| {name} | NF4 | {told['total_gb']:.1f} GB | {told['card_gb']} GB |" in readme
 

@@ -14,9 +14,10 @@ from radlite.collate import CollateConfig, collate  # noqa: E402
 from radlite.episodes import Episode, EpisodeDataset, write_dataset  # noqa: E402
 from radlite.errors import RadliteError  # noqa: E402
 from radlite.loss import rad_loss  # noqa: E402
+from radlite.mixture import Mixture  # noqa: E402
 from radlite.policy import load_policy  # noqa: E402
 from radlite.quantize import linears, secure  # noqa: E402
-from radlite.train import read_log  # noqa: E402
+from radlite.train import TrainConfig, read_log, train  # noqa: E402
 from tests import models  # noqa: E402
 
 LESSON = CollateConfig(fields=("task", "move"))
@@ -111,6 +112,13 @@ def test_without_the_guard_they_are_not(folder, sixteen):
     after = _gradients(vlm, batch)
     lost = [n for n in before if n not in after or (after[n] - before[n]).norm() > 0.1 * before[n].norm()]
     assert lost
+
+
+def test_weights_in_four_bits_cannot_be_trained_themselves(folder, sixteen, tmp_path):
+    mixture = Mixture(EpisodeDataset(sixteen / "robot"), None, 2)
+    with pytest.raises(RadliteError, match="lora_rank=0"):
+        train(load_vlm(folder, quantize="nf4"), mixture, tmp_path / "run", TrainConfig(steps=2, lora_rank=0), progress=False)
+    assert not (tmp_path / "run" / "adapter").exists()
 
 
 def test_sixteen_samples_are_learnt_by_heart_in_four_bits(folder, sixteen, tmp_path, capsys):
