@@ -34,7 +34,7 @@ from radlite.moments import moments, restore
 from radlite.precision import autocast, chosen
 from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
-from radlite.vlm import VLM
+from radlite.vlm import VLM, recompute_layers
 
 __all__ = ["Objective", "TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
 
@@ -107,7 +107,7 @@ def train(
     accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
     if config.checkpointing:
-        vlm.base.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute_layers(vlm.base)
     optimizer = _optimizer(params, config)
     step = _resume(out, vlm, config, optimizer, identity)
     half = chosen(config.precision, vlm.device) == torch.float16

@@ -241,6 +241,12 @@ class VLM:
         return trained_rows(self.tokenizer, self.action_ids.tolist())
 
 
+def recompute_layers(model: nn.Module, **how: bool) -> None:
+    """Lets every layer keep only what goes into it, and be computed again for the backward pass (gradient checkpointing)."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable  # its older name
+    enable({"use_reentrant": False, **how})
+
+
 def _resized(x: Tensor, size: int) -> Tensor:
     """(B, 3, H, W) -> (B, 3, size, size); averages over what a new pixel covers when it shrinks."""
     if x.shape[-2:] == (size, size):

@@ -29,7 +29,7 @@ from radlite.families.family import Family
 from radlite.families.sizes import architecture
 from radlite.memory.trace import TRACED, FourBits, Storages
 from radlite.quantize import CHOICES, part_of
-from radlite.vlm import action_token, action_tokens, trained_rows
+from radlite.vlm import action_token, action_tokens, recompute_layers, trained_rows
 
 GB = 1e9
 PROMPT_TOKENS = 24  # of a question, about; the rest of a sequence behind the picture carries loss
@@ -160,7 +160,7 @@ def _peak(model: nn.Module, family: Family, batch: int, tokens: int, checkpointi
     """Bytes beyond the model's own at the peak of one forward and backward pass."""
     base = model.get_base_model()
     if checkpointing:  # without random numbers nothing has to be remembered of them
-        base.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+        recompute_layers(base, preserve_rng_state=False)
     for p in base.parameters():
         p.grad = None
         if p.requires_grad:  # a step under autocast computes with copies in the precision of the others
