@@ -126,7 +126,8 @@ def test_sixteen_samples_are_learnt_by_heart_in_four_bits(folder, sixteen, tmp_p
     steps = "40" if load_vlm(folder).vocabulary > 1_000 else "100"  # the embedded one is larger, slower, and learns sooner
     command = ["train", "--robot", str(sixteen / "robot"), "--human", str(sixteen / "human"), "--model", str(folder)]
     sizes = ["--robot-per-batch", "10", "--ratio", "0.6", "--blind-per-batch", "0", "--lora-rank", "16"]
-    assert main([*command, *sizes, "--quantize", "nf4", "--steps", steps, "--rate", "6e-3", "--action-weight", "20", "--out", str(tmp_path / "run")]) == 0
+    lesson = ["--steps", steps, "--rate", "6e-3", "--action-weight", "20"]
+    assert main([*command, *sizes, *lesson, "--quantize", "nf4", "--out", str(tmp_path / "run")]) == 0
     last = read_log(tmp_path / "run" / "log.jsonl")[-1]["fields"]
     assert last["action"]["accuracy"] >= 0.95, last["action"]
     policy = load_policy(folder, tmp_path / "run", quantize="nf4")
