@@ -17,6 +17,7 @@ from radlite.loss import rad_loss  # noqa: E402
 from radlite.mixture import Mixture  # noqa: E402
 from radlite.policy import load_policy  # noqa: E402
 from radlite.quantize import linears, secure  # noqa: E402
+from radlite.reasoning import Reasoning  # noqa: E402
 from radlite.train import TrainConfig, read_log, train  # noqa: E402
 from tests import models  # noqa: E402
 
@@ -31,14 +32,15 @@ def folder(request, base, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sixteen(robot, human, tmp_path_factory):
-    """Ten robot frames and six human ones, each an episode."""
+    """Ten robot frames and six human ones, each an episode, with a short chain."""
     out = tmp_path_factory.mktemp("sixteen")
     for name, data, count in (("robot", robot, 10), ("human", human, 6)):
-        frames = [data.frame(int(k)) for k in np.linspace(0, data.num_frames - 1, count)]
-        write_dataset(out / name, [
-            Episode(f.instruction, f.image[None], (f.reasoning,), name, None if f.action is None else f.action[None])
-            for f in frames
-        ])  # fmt: skip
+        episodes = []
+        for k in np.linspace(0, data.num_frames - 1, count):
+            f = data.frame(int(k))
+            chain = Reasoning(task=f.reasoning.task, move=f.reasoning.move)
+            episodes.append(Episode(f.instruction, f.image[None], (chain,), name, None if f.action is None else f.action[None]))
+        write_dataset(out / name, episodes)
     return out
 
 
@@ -123,7 +125,7 @@ def test_weights_in_four_bits_cannot_be_trained_themselves(folder, sixteen, tmp_
 
 def test_sixteen_samples_are_learnt_by_heart_in_four_bits(folder, sixteen, tmp_path, capsys):
     """`radlite train --quantize nf4`, then `load_policy` acts: the whole way of a real model, on a CPU."""
-    steps = "40" if load_vlm(folder).vocabulary > 1_000 else "100"  # the embedded one is larger, slower, and learns sooner
+    steps = "80" if load_vlm(folder).vocabulary > 1_000 else "100"  # the embedded one is larger, slower, and learns sooner
     command = ["train", "--robot", str(sixteen / "robot"), "--human", str(sixteen / "human"), "--model", str(folder)]
     sizes = ["--robot-per-batch", "10", "--ratio", "0.6", "--blind-per-batch", "0", "--lora-rank", "16"]
     lesson = ["--steps", steps, "--rate", "6e-3", "--action-weight", "20"]

@@ -23,14 +23,20 @@ PLAIN = TrainConfig(steps=3, rate=2e-3, warmup=1, lora_rank=4, log_every=1, prec
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A tiny random model: what is tested is the way, not the sight."""
+    return models.save("smolvlm", tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
 def mixture(robot, human):
     return Mixture(robot, human, robot_per_batch=3, ratio=0.67, blind_per_batch=2)
 
 
 @pytest.fixture(scope="module")
-def plain(base, mixture, tmp_path_factory):
+def plain(small, mixture, tmp_path_factory):
     """Log and weights of three ordinary steps."""
-    return _run(base, mixture, tmp_path_factory.mktemp("plain"), PLAIN)
+    return _run(small, mixture, tmp_path_factory.mktemp("plain"), PLAIN)
 
 
 def _run(base, mixture, out, config, **more):
@@ -52,8 +58,8 @@ def _alike(one, two, tolerance=1e-4):
 
 
 @pytest.mark.parametrize("change", [{"micro_tokens": 400}, {"micro_tokens": 1}, {"checkpointing": True}], ids=str)
-def test_a_step_in_parts_is_the_whole_step(base, mixture, plain, tmp_path, change):
-    _alike(_run(base, mixture, tmp_path, replace(PLAIN, **change)), plain)
+def test_a_step_in_parts_is_the_whole_step(small, mixture, plain, tmp_path, change):
+    _alike(_run(small, mixture, tmp_path, replace(PLAIN, **change)), plain)
 
 
 def test_parts_hold_every_sequence_once_and_like_lengths_together(vlm, robot, human):
@@ -75,19 +81,19 @@ def test_parts_hold_every_sequence_once_and_like_lengths_together(vlm, robot, hu
     assert all(table[k] == pytest.approx(whole.fields[k], rel=1e-4, abs=1e-6) for k in table)
 
 
-def test_an_eight_bit_optimiser_learns_and_goes_on_where_it_stopped(base, mixture, tmp_path):
+def test_an_eight_bit_optimiser_learns_and_goes_on_where_it_stopped(small, mixture, tmp_path):
     pytest.importorskip("bitsandbytes")
     config = replace(PLAIN, steps=6, optimizer="paged_adamw_8bit")
-    whole = _run(base, mixture, tmp_path / "whole", config)
-    train(load_vlm(base), mixture, tmp_path / "parts", config, progress=False, stop_after=3)
-    again = _run(base, mixture, tmp_path / "parts", config)
+    whole = _run(small, mixture, tmp_path / "whole", config)
+    train(load_vlm(small), mixture, tmp_path / "parts", config, progress=False, stop_after=3)
+    again = _run(small, mixture, tmp_path / "parts", config)
     assert whole[0][-1]["loss"] < whole[0][0]["loss"]
     assert again[0][-1]["loss"] == pytest.approx(whole[0][-1]["loss"], rel=1e-3)
 
 
-def test_half_precision_scales_its_loss(base, mixture, plain, tmp_path):
+def test_half_precision_scales_its_loss(small, mixture, plain, tmp_path):
     """On a card without bf16; here on the CPU: near the same losses, and a step that overflows is left out and told no one."""
-    found = _run(base, mixture, tmp_path, replace(PLAIN, precision="fp16"))
+    found = _run(small, mixture, tmp_path, replace(PLAIN, precision="fp16"))
     for mine, other in zip(found[0], plain[0], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=0.02)
 
@@ -98,9 +104,9 @@ def test_unknown_switches_are_refused(wish):
         TrainConfig(**wish)
 
 
-def test_two_processes_do_what_one_does(base, clips, tmp_path):
+def test_two_processes_do_what_one_does(small, clips, tmp_path):
     """`accelerate launch` with gloo: the same losses, field by field, and the same adapter, up to rounding."""
-    data = ["--robot", str(clips["robot"]), "--human", str(clips["human"]), "--model", str(base), "--steps", "10"]
+    data = ["--robot", str(clips["robot"]), "--human", str(clips["human"]), "--model", str(small), "--steps", "10"]
     sizes = ["--robot-per-batch", "4", "--ratio", "0.5", "--blind-per-batch", "3", "--lora-rank", "4", "--precision", "no"]
     here = ["--multi_gpu", "--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no"]
     launch = [sys.executable, "-m", "accelerate.commands.launch", *here]
@@ -123,7 +129,7 @@ def test_two_processes_do_what_one_does(base, clips, tmp_path):
         assert (results[2][name] - weight).norm() <= 0.1 * weight.norm() + 1e-6, name  # Adam makes a step of any rounding
         moved += float(weight.abs().sum()) if "lora_B" in name else 0.0
     assert moved > 0
-    load_policy(base, tmp_path / "2")
+    load_policy(small, tmp_path / "2")
 
 
 def test_every_class_goes_through_parts_and_checkpoints(robot, human, tmp_path):
