@@ -22,9 +22,10 @@ from radlite.adapter import attach_lora
 from radlite.bases import best_device, load_vlm
 from radlite.collate import collate
 from radlite.episodes import EpisodeDataset
+from radlite.loss import rad_loss
 from radlite.mixture import Mixture
 from radlite.tabletop.collect import collect
-from radlite.train import Objective, TrainConfig, read_log, train
+from radlite.train import TrainConfig, read_log, train
 
 
 def peak(device: str, side: int, dtype: torch.dtype = torch.bfloat16, times: int = 6) -> float:
@@ -53,7 +54,7 @@ def operations(model: str, device: str, mix: Mixture, config: TrainConfig) -> tu
         attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
     batch = collate(mix.batch(0), vlm, ActionStats.fit(mix.robot.actions()), config.collate, (0, 0)).to(vlm.device)
     with FlopCounterMode(display=False) as counter:
-        Objective(vlm)(batch, False, batch.weight)[0].backward()
+        rad_loss(vlm, batch, False).total.backward()
     rows = len(batch.input_ids)
     return counter.get_total_flops() / rows, float(batch.attention_mask.sum()) / rows
 

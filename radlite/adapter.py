@@ -62,10 +62,12 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     return stats, longest
 
 
-def merged_statistics(folder: Path) -> tuple[ActionStats | None, int | None]:
+def merged_statistics(vlm: VLM) -> tuple[ActionStats | None, int | None]:
     """What `radlite.export` wrote beside a merged model: action statistics and the tokens of its longest chain; else None."""
-    path = folder / STATE
-    return _statistics(read_json(path, "a merged policy"), folder) if path.exists() else (None, None)
+    folder = vlm.folder
+    if folder is None or not (folder / STATE).exists():
+        return None, None
+    return _statistics(read_json(folder / STATE, "a merged policy"), folder)
 
 
 def _statistics(about: dict, folder: Path) -> tuple[ActionStats, int | None]:

@@ -16,10 +16,11 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer,
 from transformers.utils import logging as transformers_logging
 
 from radlite.actions import BINS
+from radlite.checkpoint import read_into
 from radlite.errors import RadliteError
-from radlite.families import FAMILIES
-from radlite.precision import has_bf16
-from radlite.quantize import check_quantize, four_bit, secure
+from radlite.families import family_of
+from radlite.precision import chosen
+from radlite.quantize import check_quantize, four_bit, library, secure
 from radlite.tiny import wave_features
 from radlite.vlm import VLM, action_tokens
 
@@ -35,20 +36,22 @@ class Rung:
     Attributes:
         repo: repository.
         revision: commit, so that the weights under a name never change.
+        tokens: of its tokenizer, action tokens not among them.
         quantize: how its LoRA is best trained on one consumer card: "nf4", or None for bfloat16.
     """
 
     repo: str
     revision: str
+    tokens: int
     quantize: str | None
 
 
 LADDER: dict[str, Rung] = {
-    "smolvlm2-256m": Rung("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "067788b187b95ebe7b2e040b3e4299e342e5b8fd", None),
-    "smolvlm2-500m": Rung("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "7b375e1b73b11138ff12fe22c8f2822d8fe03467", None),
-    "qwen3-vl-2b": Rung("Qwen/Qwen3-VL-2B-Instruct", "89644892e4d85e24eaac8bacfd4f463576704203", "nf4"),
-    "qwen3-vl-4b": Rung("Qwen/Qwen3-VL-4B-Instruct", "ebb281ec70b05090aa6165b016eac8ec08e71b17", "nf4"),
-    "qwen3-vl-8b": Rung("Qwen/Qwen3-VL-8B-Instruct", "0c351dd01ed87e9c1b53cbc748cba10e6187ff3b", "nf4"),
+    "smolvlm2-256m": Rung("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "067788b187b95ebe7b2e040b3e4299e342e5b8fd", 49_280, None),
+    "smolvlm2-500m": Rung("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "7b375e1b73b11138ff12fe22c8f2822d8fe03467", 49_280, None),
+    "qwen3-vl-2b": Rung("Qwen/Qwen3-VL-2B-Instruct", "89644892e4d85e24eaac8bacfd4f463576704203", 151_669, "nf4"),
+    "qwen3-vl-4b": Rung("Qwen/Qwen3-VL-4B-Instruct", "ebb281ec70b05090aa6165b016eac8ec08e71b17", 151_669, "nf4"),
+    "qwen3-vl-8b": Rung("Qwen/Qwen3-VL-8B-Instruct", "0c351dd01ed87e9c1b53cbc748cba10e6187ff3b", 151_669, "nf4"),
 }
 """Name -> where it is. `radlite-tiny` ships in the package."""
 
@@ -59,15 +62,27 @@ def wrap(model: nn.Module, tokenizer: PreTrainedTokenizerBase, name: str = "memo
     Raises:
         RadliteError: another class of model, or a tokenizer without the 256 action tokens.
     """
-    kind = model.config.model_type
-    if kind not in FAMILIES:
-        raise RadliteError(f"a model of {' or '.join(FAMILIES)}", f"{kind} in {name}", "docs/add-a-model.md adds a family")
+    family = family_of(model.config.model_type, name)
     ids = torch.tensor(tokenizer.convert_tokens_to_ids(action_tokens()))
     if len(ids.unique()) != BINS:
         raise RadliteError(
             f"the action tokens <a0>..<a{BINS - 1}>", f"a tokenizer without them in {name}", "give it some with add_actions"
         )
-    return VLM(name, model, tokenizer, FAMILIES[kind](model.config, tokenizer), ids, sha256)
+    return VLM(name, model, tokenizer, family(model.config, tokenizer), ids, sha256)
+
+
+def add_action_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Gives a tokenizer the 256 action tokens, in place; False where they are already."""
+    tokens = action_tokens()
+    if set(tokens) <= set(tokenizer.get_vocab()):
+        return False
+    tokenizer.add_tokens([AddedToken(t, special=True, normalized=False) for t in tokens], special_tokens=True)
+    return True
+
+
+def table_size(rows: int, tokens: int) -> int:
+    """Rows of an embedding table for that many tokens: those that it has, or the next multiple of 64."""
+    return rows if tokens <= rows else -(-tokens // 64) * 64
 
 
 @torch.no_grad()
@@ -77,15 +92,13 @@ def add_actions(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
     Rows that the table has to spare are used first, as Qwen's has. A new row starts at the mean of all, with a part of its own
     that is the more like another's the nearer the bins are; always the same, so that an adapter finds its base again.
     """
-    tokens = action_tokens()
-    if set(tokens) <= set(tokenizer.get_vocab()):
+    if not add_action_words(tokenizer):
         return
-    tokenizer.add_tokens([AddedToken(t, special=True, normalized=False) for t in tokens], special_tokens=True)
     rows = len(model.get_input_embeddings().weight)
     if len(tokenizer) > rows:
-        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=64, mean_resizing=False)
+        model.resize_token_embeddings(table_size(rows, len(tokenizer)), mean_resizing=False)
     inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    ids = tokenizer.convert_tokens_to_ids(tokens)
+    ids = tokenizer.convert_tokens_to_ids(action_tokens())
     own = wave_features((2 * torch.arange(BINS) + 1) / BINS - 1, CHANNELS)  # (256, CHANNELS)
     for table in [inputs] if inputs is outputs else [inputs, outputs]:
         mixed = own @ torch.randn(CHANNELS, table.shape[1], generator=torch.Generator().manual_seed(0))
@@ -134,9 +147,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as data:
-            while part := data.read(1 << 24):  # weights may be larger than memory
-                digest.update(part)
+        read_into(digest, file)
     return digest.hexdigest()
 
 
@@ -160,24 +171,25 @@ def load_vlm(
         RadliteError: an unknown name (the known ones are listed), damaged files, another kind of model.
     """
     check_quantize(quantize)
+    if quantize:
+        library()
     folder, device = base_folder(name), device or best_device()
     small = sum(f.stat().st_size for f in folder.glob("*.safetensors")) < 1 << 28
     dtype = dtype or suited_dtype(device, small)
     if small:
         transformers_logging.disable_progress_bar()  # a bar over a few megabytes is noise
     try:
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        if kind not in FAMILIES:
-            raise ValueError(f"config.json is that of a {kind}, not of {' or '.join(FAMILIES)}")
+        family = family_of(AutoConfig.from_pretrained(folder, local_files_only=True).model_type, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
             attn_implementation=attention or ("eager" if torch.device(device).type == "cpu" else "sdpa"),
-            **({"quantization_config": four_bit(FAMILIES[kind], dtype), "device_map": {"": device}} if quantize else {}),
+            **({"quantization_config": four_bit(family, dtype), "device_map": {"": device}} if quantize else {}),
         )  # fmt: skip
         model = model if quantize else model.to(device)
         add_actions(model, tokenizer)
         vlm = wrap(model.eval(), tokenizer, str(name), fingerprint(folder))
+        vlm.folder, vlm.quantize = folder, quantize
     except RadliteError:
         raise
     except Exception as error:  # transformers, tokenizers and safetensors each have their own kinds
@@ -187,7 +199,6 @@ def load_vlm(
             "install radlite again, or save the base again with save_pretrained",
         ) from error
     if quantize:
-        vlm.quantize = quantize
         secure(vlm)
     return vlm
 
@@ -196,4 +207,4 @@ def suited_dtype(device: str, small: bool) -> torch.dtype:
     """float32 on a CPU and for a small model; else bfloat16, or float16 on a card that has no bfloat16."""
     if small or torch.device(device).type == "cpu":
         return torch.float32
-    return torch.bfloat16 if has_bf16(torch.device(device)) or torch.device(device).type != "cuda" else torch.float16
+    return chosen(None, torch.device(device)) or torch.bfloat16

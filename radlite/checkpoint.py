@@ -26,10 +26,15 @@ KNOWN = {MANIFEST, STATE, TENSORS, "adapter_model.safetensors", "adapter_config.
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     digest = hashlib.sha256()
+    read_into(digest, path)
+    return digest.hexdigest()
+
+
+def read_into(digest: hashlib._Hash, path: Path) -> None:
+    """Feeds a digest with a file, which may be larger than memory."""
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest()
 
 
 def write_folder(target: Path, fill: Callable[[Path], None], known: set[str] = KNOWN) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from radlite.actions import ActionStats, encode
 from radlite.adapter import load_adapter, merged_statistics
-from radlite.bases import base_folder, load_vlm
+from radlite.bases import load_vlm
 from radlite.decoder import Decoder
 from radlite.drafts import AHEAD
 from radlite.errors import RadliteError
@@ -172,7 +172,7 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
         RadliteError: an unknown model or adapter, an adapter of another base, a damaged file.
     """
     vlm = load_vlm(name, quantize=quantize, device=device)
-    stats, longest = load_adapter(vlm, adapter) if adapter is not None else merged_statistics(base_folder(name))
+    stats, longest = load_adapter(vlm, adapter) if adapter is not None else merged_statistics(vlm)
     if hasattr(vlm.model, "merge_and_unload") and not vlm.quantize:  # into four bits it would be rounded
         vlm.model = vlm.model.merge_and_unload()  # one product a layer instead of three
     vlm.model.eval()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,14 +27,19 @@ HEAD = "lm_head"
 
 
 def check_quantize(quantize: str | None) -> None:
-    """Raises RadliteError for anything but "nf4" and None, and where bitsandbytes is not installed."""
+    """Raises RadliteError for anything but "nf4" and None."""
     if quantize not in CHOICES:
         raise RadliteError("quantize 'nf4' or None", repr(quantize), "choose one of them")
-    if quantize:
-        try:
-            import bitsandbytes  # noqa: F401
-        except ImportError as error:
-            raise RadliteError("bitsandbytes for four bits", "it is not installed", "pip install 'radlite[gpu]'") from error
+
+
+def library() -> ModuleType:
+    """bitsandbytes, or a RadliteError where it is not installed."""
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        wanted = "bitsandbytes for four bits and 8-bit optimisers"
+        raise RadliteError(wanted, "it is not installed", "pip install 'radlite[gpu]'") from error
+    return bitsandbytes
 
 
 def four_bit(family: type[Family], dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -81,10 +87,9 @@ def secure(vlm: VLM) -> None:
     Raises:
         RadliteError: a linear layer of the decoder that is whole, or one elsewhere that is not.
     """
-    from bitsandbytes.nn import Linear4bit
-
+    four_bits = library().nn.Linear4bit
     for part, name, module in _linears(vlm):
-        quantised, wanted = isinstance(module, Linear4bit), part == "decoder"
+        quantised, wanted = isinstance(module, four_bits), part == "decoder"
         if quantised != wanted:
             raise RadliteError(f"{name} {'in four bits' if wanted else 'whole'}", type(module).__name__,
                                "this is a bug in how the model was loaded: report it with the versions of your packages")

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from peft import set_peft_model_state_dict
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
@@ -28,15 +28,16 @@ from radlite.collate import Batch, collate, collate_blind, longest_chain
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors
-from radlite.loss import Fields, rad_loss, together
+from radlite.loss import rad_loss, together
 from radlite.mixture import Mixture
 from radlite.moments import moments, restore
 from radlite.precision import autocast, chosen
+from radlite.quantize import library
 from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
 from radlite.vlm import VLM, recompute_layers
 
-__all__ = ["Objective", "TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
+__all__ = ["TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
 
 LOG = "log.jsonl"
 DEFAULT = TrainConfig()
@@ -51,19 +52,6 @@ class TrainResult:
     steps: int
     seconds: float
     interrupted: bool
-
-
-class Objective(nn.Module):
-    """The RAD loss as a module."""
-
-    def __init__(self, vlm: VLM) -> None:
-        super().__init__()
-        self.model = vlm.model
-        self._vlm = (vlm,)  # in a tuple: not a submodule
-
-    def forward(self, batch: Batch, detail: bool, weight: float) -> tuple[Tensor, Fields]:
-        loss = rad_loss(self._vlm[0], batch, detail, weight)
-        return loss.total, loss.fields
 
 
 def train(
@@ -112,7 +100,7 @@ def train(
     step = _resume(out, vlm, config, optimizer, identity)
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
-    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, Objective(vlm), optimizer, params,
+    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress, on_log)
@@ -122,11 +110,7 @@ def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimiz
     settings = {"lr": config.rate, "betas": (0.9, 0.99), "weight_decay": 0.0}
     if config.optimizer == "adamw":
         return torch.optim.AdamW(params, **settings)
-    try:
-        from bitsandbytes.optim import PagedAdamW8bit
-    except ImportError as error:
-        raise RadliteError("bitsandbytes for an 8-bit optimiser", "it is not installed", "pip install 'radlite[gpu]'") from error
-    return PagedAdamW8bit(params, **settings)
+    return library().optim.PagedAdamW8bit(params, **settings)
 
 
 def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
@@ -150,7 +134,6 @@ class _Run:
     stats: ActionStats
     identity: dict
     accelerator: Accelerator
-    objective: nn.Module
     optimizer: torch.optim.Optimizer
     params: list[Tensor]
     longest: int
@@ -204,10 +187,10 @@ class _Run:
         total, fields = torch.zeros((), device=self.vlm.device), []
         for batch, weight, prefix in self._pieces(step, samples, blind):
             with autocast(self.config.precision, self.vlm.device):
-                part, table = self.objective(batch, detail, weight)
-            self.scaler.scale(part).backward()
-            total += part.detach()
-            fields.append({f"{prefix}{field}": row for field, row in table.items()})
+                part = rad_loss(self.vlm, batch, detail, weight)
+            self.scaler.scale(part.total).backward()
+            total += part.total.detach()
+            fields.append({f"{prefix}{field}": row for field, row in part.fields.items()})
         self._share_gradients()
         self.scaler.unscale_(self.optimizer)
         norm = self.accelerator.clip_grad_norm_(self.params, self.config.clip)
@@ -233,10 +216,9 @@ class _Run:
                 continue
             mine = whole.rows(slice(rank, None, ranks)) if ranks > 1 else whole
             parts = mine.parts(self.config.micro_tokens) if self.config.micro_tokens else [mine]
-            if ranks > 1 or len(parts) > 1:
-                parts = [p for p in parts if p.weight]
+            weight = whole.weight  # without any, the loss is to say so
             # gradients of processes are averaged, and the parts of a batch are to add up to it
-            pieces += [(p.to(self.vlm.device), whole.weight / ranks, prefix) for p in parts]
+            pieces += [(p.to(self.vlm.device), weight / ranks, prefix) for p in parts if p.weight or not weight]
         return pieces
 
     def _share_gradients(self) -> None:

@@ -9,7 +9,7 @@ from radlite.collate import CollateConfig
 from radlite.errors import RadliteError
 from radlite.precision import check_precision
 
-OPTIMIZERS = ("adamw", "paged_adamw_8bit")
+OPTIMIZERS = {"adamw": 8, "paged_adamw_8bit": 2}  # bytes of moments for each trained number
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class VLM:
         action_ids: int64 (256,), ids of the action bins.
         sha256: of the weights, configuration and vocabulary it was loaded from; "" if built in memory.
         quantize: "nf4" if its decoder is in four bits, else None.
+        folder: where it was loaded from; None if built in memory.
     """
 
     name: str
@@ -66,6 +68,7 @@ class VLM:
     action_ids: Tensor = field(repr=False)
     sha256: str = ""
     quantize: str | None = None
+    folder: Path | None = None
 
     @property
     def image_size(self) -> int:
@@ -179,7 +182,7 @@ class VLM:
             )
         if image_features is None:
             return embeds
-        return embeds.masked_scatter(places[..., None], self.family.first(image_features, embeds.shape[-1]).to(embeds.dtype))
+        return embeds.masked_scatter(places[..., None], image_features[..., : embeds.shape[-1]].to(embeds.dtype))
 
     def forward(
         self,
@@ -230,11 +233,6 @@ class VLM:
         return Decoder(self.text_model, inputs, attention_mask, input_ids.shape[1] + room, shift)
 
     # --------------------------------------------------------------------------------------------------- LoRA
-    @property
-    def lora_targets(self) -> str:
-        """Regex of the linear layers that LoRA adapts, see `Family.lora_targets`."""
-        return self.family.lora_targets
-
     @property
     def lora_token_rows(self) -> list[int]:
         """Embedding rows trained beside LoRA, see `trained_rows`."""

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radlite.bases import FAMILIES, LADDER, load_vlm
+from radlite.bases import LADDER, load_vlm
 from radlite.errors import RadliteError
+from radlite.families import FAMILIES
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
 from tests import models
 

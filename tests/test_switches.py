@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from radlite.actions import ActionStats
 from radlite.bases import load_vlm
@@ -40,8 +41,6 @@ def plain(small, mixture, tmp_path_factory):
 
 
 def _run(base, mixture, out, config, **more):
-    from safetensors.torch import load_file
-
     train(load_vlm(base, **more), mixture, out, config, progress=False)
     return read_log(out / "log.jsonl"), load_file(out / "adapter" / "adapter_model.safetensors")
 
@@ -117,8 +116,6 @@ def test_two_processes_do_what_one_does(small, clips, tmp_path):
         command = [*launch, "--num_processes", "2", *train_it] if processes == 2 else [sys.executable, *train_it]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
-        from safetensors.torch import load_file
-
         results[processes] = load_file(out / "adapter" / "adapter_model.safetensors")
         made = json.loads((out / "adapter" / "radlite.json").read_text())["train"]
         assert (made["steps_done"], made["processes"]) == (10, processes)

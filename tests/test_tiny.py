@@ -362,7 +362,7 @@ def test_lora_trains_all_linears_and_only_the_rows_it_names(folder, frames):
     linears = {n for n, m in vlm.model.named_modules() if isinstance(m, nn.Linear) and n != "lm_head"}
     before = vlm.base.get_input_embeddings().weight.detach().clone()
     vlm.model = get_peft_model(
-        vlm.model, LoraConfig(r=4, target_modules=vlm.lora_targets, trainable_token_indices=rows)
+        vlm.model, LoraConfig(r=4, target_modules=vlm.family.lora_targets, trainable_token_indices=rows)
     )
     assert {
         n.removeprefix("base_model.model.") for n, m in vlm.model.named_modules() if hasattr(m, "lora_A")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -46,8 +46,21 @@ class Family(ABC):
 
     # ------------------------------------------------------------------------------------------------------ words
     @abstractmethod
+    def turn(self, picture: bool) -> tuple[list[int], list[int]]:
+        """Token ids before and behind a question: a picture's places, if there is one, and where the answer begins."""
+
+    @cached_property
+    def _turns(self) -> dict[bool, tuple[list[int], list[int]]]:
+        return {picture: self.turn(picture) for picture in (True, False)}
+
     def prompt(self, question: list[int], picture: bool = True) -> list[int]:
-        """Token ids of a turn of the user's with (or without) a picture's places, up to where the answer begins."""
+        """Token ids of a whole turn, up to where the answer begins."""
+        before, behind = self._turns[picture]
+        return [*before, *question, *behind]
+
+    def words(self, text: str) -> list[int]:
+        """Token ids of text as it stands."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def inside(self, text: str) -> str:
         """A chain with its places written as the model writes them: pixel c of 256 as its middle in the model's frame."""
@@ -68,16 +81,12 @@ class Family(ABC):
 
     @abstractmethod
     def features(self, model: nn.Module, pixels: Tensor) -> Tensor:
-        """What the decoder gets of pictures, (B, image_tokens, F); F is the decoder's width or several times that."""
+        """What the decoder gets of pictures, (B, image_tokens, F); its first D channels take the place of embeddings."""
 
     # ---------------------------------------------------------------------------------------------------- decoder
     def text_model(self, model: nn.Module) -> nn.Module:
         """The language decoder without its output layer."""
         return model.get_submodule(self.decoder)
-
-    def first(self, features: Tensor, width: int) -> Tensor:
-        """The part (B, image_tokens, D) of features that takes the place of embeddings."""
-        return features[..., :width]
 
     def extras(self, ids: Tensor, features: Tensor | None, width: int) -> dict[str, Any]:
         """More arguments of the decoder for sequences (B, T) that hold pictures."""
@@ -104,16 +113,6 @@ def counted(mask: Tensor) -> Tensor:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def normal(x: Tensor, mean: float = 0.5, std: float = 0.5) -> Tensor:
-    """Pixels in [-1, 1] as a tower normalises them that wants `([0, 1] - mean) / std`."""
-    return x if (mean, std) == (0.5, 0.5) else ((x + 1) / 2 - mean) / std
-
-
 def _places(text: str, change) -> str:
     return _PLACES.sub(lambda found: _NUMBER.sub(lambda n: str(change(int(n[0]))), found[0]), text)
 
-
-def grid(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column of every token of a picture, (side * side,) each."""
-    k = torch.arange(side * side, device=device)
-    return k // side, k % side

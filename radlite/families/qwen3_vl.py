@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from radlite.families.family import Family, counted, grid
+from radlite.families.family import Family, counted
 
 PATCHES = 16  # a side; 256 pixels where a patch has 16
 
@@ -30,26 +30,21 @@ class Qwen3VL(Family):
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__(config, tokenizer)
         vision = config.vision_config
-        self._merge, self._patch, self._frames = vision.spatial_merge_size, vision.patch_size, vision.temporal_patch_size
+        self._merge, self._frames = vision.spatial_merge_size, vision.temporal_patch_size
         self.image_size = PATCHES * vision.patch_size
         self._side = PATCHES // self._merge
         self.image_tokens = self._side**2
 
-    def prompt(self, question: list[int], picture: bool = True) -> list[int]:
+    def turn(self, picture: bool) -> tuple[list[int], list[int]]:
         """The chat template's layout: a turn of the user's with picture and question, then the assistant's begins."""
-        start, stop = self._special("<|vision_start|>", "<|vision_end|>")
+        special = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
+        begin, end, start, stop = self.tokenizer.convert_tokens_to_ids(special)
         image = [start, *[self.image_token_id] * self.image_tokens, stop] if picture else []
-        begin, end = self._special("<|im_start|>", "<|im_end|>")
-        words = ("user\n", "assistant\n", "\n")
-        user, assistant, line = (self.tokenizer(w, add_special_tokens=False)["input_ids"] for w in words)
-        return [begin, *user, *image, *question, end, *line, begin, *assistant]
-
-    def _special(self, *tokens: str) -> list[int]:
-        return self.tokenizer.convert_tokens_to_ids(list(tokens))
+        return [begin, *self.words("user\n"), *image], [end, *self.words("\n"), begin, *self.words("assistant\n")]
 
     def pixels(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, patches, 3 * frames * p * p): patches that become one token side by side, the picture twice."""
-        b, m, p, s = len(x), self._merge, self._patch, self._side
+        b, m, p, s = len(x), self._merge, self.image_size // PATCHES, self._side
         x = x.reshape(b, 3, s, m, p, s, m, p).permute(0, 2, 5, 3, 6, 1, 4, 7)  # (B, s, s, m, m, 3, p, p)
         return x[..., None, :, :].expand(*x.shape[:6], self._frames, p, p).reshape(b, PATCHES**2, -1)
 
@@ -83,7 +78,7 @@ class Qwen3VL(Family):
         passed = image.cumsum(1)  # tokens of the picture so far, (B, T)
         words = place - passed + (passed > 0) * self._side  # where a word behind the picture stands
         begin = place - passed + 1  # where the picture begins, at its own tokens
-        rows, columns = (x[(passed - 1).clamp(min=0)] for x in grid(self._side, ids.device))
+        rows, columns = (passed - 1) // self._side, (passed - 1) % self._side
         return torch.stack([torch.where(image, begin + step, words) for step in (torch.zeros_like(rows), rows, columns)])
 
     @property

@@ -27,17 +27,14 @@ class SmolVLM(Family):
         self.image_size = vision.image_size
         self.image_tokens = (vision.image_size // vision.patch_size // config.scale_factor) ** 2
 
-    def prompt(self, question: list[int], picture: bool = True) -> list[int]:
+    def turn(self, picture: bool) -> tuple[list[int], list[int]]:
         """The processor's layout of one untiled picture: bos User: <fake> <global> image... <fake> question <end> Assistant:"""
         image = [self.image_token_id] * self.image_tokens if picture else []
         if FAKE not in self.tokenizer.get_vocab():  # the tiny base has no turns, only a question
-            return [self.tokenizer.bos_token_id, *image, *question]
+            return [self.tokenizer.bos_token_id, *image], []
         fake, whole, end = self.tokenizer.convert_tokens_to_ids([FAKE, WHOLE, END])
         image = [fake, whole, *image, fake] if picture else []
-        return [self.tokenizer.bos_token_id, *self._words("User:"), *image, *question, end, *self._words("\nAssistant:")]
-
-    def _words(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [self.tokenizer.bos_token_id, *self.words("User:"), *image], [end, *self.words("\nAssistant:")]
 
     def pixels(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 1, 3, S, S): one tile, the whole picture."""

@@ -21,19 +21,19 @@ from transformers import (
 
 from radlite.actions import BINS
 from radlite.adapter import with_lora
-from radlite.bases import LADDER, SHIPPED, base_folder
+from radlite.bases import LADDER, SHIPPED, add_action_words, base_folder, table_size
 from radlite.cross_entropy import cross_entropy
 from radlite.errors import RadliteError
-from radlite.families import FAMILIES
+from radlite.families import family_of
 from radlite.families.family import Family
 from radlite.families.sizes import architecture
 from radlite.memory.trace import TRACED, FourBits, Storages
-from radlite.quantize import CHOICES, part_of
-from radlite.vlm import action_token, action_tokens, recompute_layers, trained_rows
+from radlite.quantize import check_quantize, part_of
+from radlite.train_config import OPTIMIZERS
+from radlite.vlm import action_tokens, recompute_layers, trained_rows
 
 GB = 1e9
 PROMPT_TOKENS = 24  # of a question, about; the rest of a sequence behind the picture carries loss
-OPTIMIZERS = {"adamw": 8, "paged_adamw_8bit": 2}  # bytes of moments for each trained number
 CARDS = (6, 8, 12, 16, 24, 48, 80)  # GB
 SPARE = 0.9  # of a card: its driver, and what the allocator cannot use, take the rest
 
@@ -104,13 +104,11 @@ def memory(
     Raises:
         RadliteError: an unknown name or option, or fewer tokens than picture and question take.
     """
-    if quantize not in CHOICES or optimizer not in OPTIMIZERS:
-        raise RadliteError(f"quantize out of {CHOICES} and optimizer out of {tuple(OPTIMIZERS)}", f"{quantize!r}, {optimizer!r}",
-                           "choose one of them")
+    check_quantize(quantize)
+    if optimizer not in OPTIMIZERS:
+        raise RadliteError(f"optimizer out of {', '.join(OPTIMIZERS)}", repr(optimizer), "choose one of them")
     config = configuration(name)
-    if config.model_type not in FAMILIES:
-        raise RadliteError(f"a model of {' or '.join(FAMILIES)}", str(config.model_type), "docs/add-a-model.md adds a family")
-    family = FAMILIES[config.model_type](config, None)
+    family = family_of(config.model_type, name)(config, None)
     least = family.image_tokens + PROMPT_TOKENS + 1
     if min(batch, rank) < 1 or tokens < least:
         raise RadliteError(f"batch and rank of at least 1, and {least} tokens or more", f"{batch}, {rank}, {tokens}",
@@ -133,15 +131,12 @@ def memory(
 def _rows(name: str | Path, config: PretrainedConfig) -> tuple[int, list[int]]:
     """Rows of the embedding once it has the action tokens, and those that are trained."""
     size = config.get_text_config().vocab_size
-    if str(name) in LADDER:  # Qwen has rows to spare
-        size = size if config.model_type == "qwen3_vl" else size + BINS
-        return size, list(range(size - BINS - 1, size))
+    if str(name) in LADDER:
+        tokens = LADDER[str(name)].tokens + BINS
+        return table_size(size, tokens), list(range(tokens - BINS - 1, tokens))  # the end of a sequence, and actions
     words = AutoTokenizer.from_pretrained(base_folder(name), local_files_only=True, trust_remote_code=False)
-    added = 0 if action_token(0) in words.get_vocab() else BINS
-    if len(words) + added > size:
-        size = -(-(len(words) + added) // 64) * 64
-    actions = list(range(len(words), len(words) + BINS)) if added else words.convert_tokens_to_ids(action_tokens())
-    return size, trained_rows(words, actions)
+    add_action_words(words)
+    return table_size(size, len(words)), trained_rows(words, words.convert_tokens_to_ids(action_tokens()))
 
 
 def _pack(model: nn.Module, family: Family) -> None:
@@ -161,23 +156,23 @@ def _peak(model: nn.Module, family: Family, batch: int, tokens: int, checkpointi
     base = model.get_base_model()
     if checkpointing:  # without random numbers nothing has to be remembered of them
         recompute_layers(base, preserve_rng_state=False)
+    vocabulary, whole = base.get_input_embeddings().weight.shape[0], base.get_input_embeddings().weight.dtype
     for p in base.parameters():
         p.grad = None
         if p.requires_grad:  # a step under autocast computes with copies in the precision of the others
-            p.data = p.data.to(base.get_input_embeddings().weight.dtype)
-    whole = next(p.dtype for p in base.get_input_embeddings().parameters())
+            p.data = p.data.to(whole)
     with Storages() as storages:
         storages.know(*base.parameters(), *base.buffers())
         pixels = family.pixels(torch.empty(batch, 3, family.image_size, family.image_size, dtype=whole, device="meta"))
         features = family.features(base, pixels)
         words = base.get_input_embeddings()(torch.empty(batch, tokens - family.image_tokens, dtype=torch.long, device="meta"))
-        embeds = torch.cat([family.first(features, words.shape[-1]).to(words.dtype), words], 1)
+        embeds = torch.cat([features[..., : words.shape[-1]].to(words.dtype), words], 1)
         mask = torch.empty(batch, 1, tokens, tokens, dtype=torch.bool, device="meta")
         hidden = family.text_model(base)(inputs_embeds=embeds, attention_mask=mask, use_cache=False).last_hidden_state
         paid = hidden[:, family.image_tokens + PROMPT_TOKENS :].flatten(0, 1)  # (N, D)
         if head:
             labels = torch.empty(len(paid), dtype=torch.long, device="meta")
-            cross_entropy(base.lm_head, paid, labels, base.get_input_embeddings().weight.shape[0])[0].sum().backward()
+            cross_entropy(base.lm_head, paid, labels, vocabulary)[0].sum().backward()
         else:
             paid.sum().backward()
     return storages.peak

@@ -49,7 +49,7 @@ def _printed(points: np.ndarray, colour: np.ndarray, look: Look) -> np.ndarray:
 def _woven(points: np.ndarray, colour: np.ndarray, look: Look) -> np.ndarray:
     """A tablecloth (n, 3) woven in bands of any colours and widths: straight, in waves, or crossing each other."""
     turn, wide = (float(v) for v in _hash(np.array([[1.0, 2.0], [3.0, 4.0]]), look.phase))
-    along, across = points[:, :2] @ _turned(math.pi * turn).T[0], points[:, :2] @ _turned(math.pi * turn).T[1]
+    along, across = (points[:, :2] @ axis for axis in _turned(math.pi * turn).T)
     if look.pattern == "woven waves":
         across = across + 0.02 * np.sin(70 * along)
     bands = _bands(across, colour, look, 0.04 + 0.05 * wide, 0)
@@ -61,9 +61,9 @@ def _woven(points: np.ndarray, colour: np.ndarray, look: Look) -> np.ndarray:
 def _bands(place: np.ndarray, colour: np.ndarray, look: Look, width: float, salt: int) -> np.ndarray:
     """Every other band keeps the cloth's own colour; the rest have an ink each, and none is as wide as the next."""
     index = np.floor(place / width)
-    edge = 0.25 + 0.5 * _hash(np.stack([index, index], 1), look.phase + salt + 9)
-    inked = place / width - index < edge
-    inks = [0.06 + 0.9 * _hash(np.stack([index, index], 1), look.phase + salt + k) for k in range(3)]
+    band = np.stack([index, index], 1)
+    inked = place / width - index < 0.25 + 0.5 * _hash(band, look.phase + salt + 9)
+    inks = [0.06 + 0.9 * _hash(band, look.phase + salt + k) for k in range(3)]
     return np.where(inked[:, None], np.stack(inks, 1), colour)
 
 
