@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-AHEAD = 2  # tokens that are guessed at a time: more of them would be wrong, and wrong ones cost as much as right ones
+MOST = 32  # tokens that are guessed at a time
+PLACES = 160  # that all rows together guess in one pass, where they are many
+
+
+def ahead(rows: int) -> int:
+    """How many tokens to guess at a time: many where a pass costs the same with them, as it does for one row.
+
+    For many rows it does not: a wrong guess costs as much there as a right one, and most come true only up to the next number.
+    """
+    return min(MOST, max(2, PLACES // rows))
 
 
 class Drafts:

@@ -18,7 +18,7 @@ from radlite.actions import ActionStats, encode
 from radlite.adapter import load_adapter, merged_statistics
 from radlite.bases import load_vlm
 from radlite.decoder import Decoder
-from radlite.drafts import AHEAD
+from radlite.drafts import MOST
 from radlite.errors import RadliteError
 from radlite.precision import autocast
 from radlite.reasoning import Reasoning
@@ -65,7 +65,7 @@ class Policy:
             reasoning: None writes the whole chain; a (partial) chain, or one for each picture, is continued after its last
                 field, and what it says stays as it is; False acts without any reasoning.
             stream: yield the growing predictions after every pass instead of returning the last ones: after every token, or
-                with a draft after up to three.
+                with a draft after as many as it got right.
             decode: "expectation": the mean over action bins, and for a number of the chain that is one token the median
                 over its scale; "mode": the most likely token everywhere.
             seeds: one a picture, of a chain that is drawn: each token among those that are at least `writer.KEPT` times as likely
@@ -102,9 +102,9 @@ class Policy:
         ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
         mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
         with autocast(self.precision, vlm.device):
-            decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16 + AHEAD)
+            decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16 + MOST)
             hidden = decoder.start()  # (B, D)
-        tokens = writer.choose(vlm.lm_head(hidden).float())
+        tokens, _ = writer.read(vlm.lm_head(hidden[:, None]).float())
         while not writer.done:
             yield from ([writer.predictions()] if stream else [])
             if kept := writer.leave_finished():
@@ -114,19 +114,11 @@ class Policy:
         yield writer.predictions()
 
     def _go_on(self, decoder: Decoder, writer: Writer, tokens: Tensor) -> Tensor:
-        """Reads the last token of every row and what the row is expected to write next; the last one it writes, (n,) ids."""
-        guesses = writer.guesses()  # (n, AHEAD), or (n, 0) where nobody expects anything
-        ids = torch.cat([tokens[:, None], guesses.clamp(min=0)], 1)
-        hidden = decoder.step(ids)  # (n, 1 + AHEAD, D)
-        tokens, read = tokens.clone(), torch.zeros_like(tokens)
-        # rows that are finished wait where they are until they may leave
-        going = torch.tensor(writer.going(), device=tokens.device)
-        for k in range(hidden.shape[1]):
-            tokens[going] = writer.choose(self.vlm.lm_head(hidden[going, k]).float(), going.tolist())
-            read[going] += 1
-            if k == guesses.shape[1] or not len(going := going[tokens[going] == guesses[going, k]]):
-                break
-        decoder.accept(read)
+        """Reads what every row wrote last and what it is expected to write next; the last token that it writes, (n,) ids."""
+        guesses = writer.guesses()
+        ids = torch.cat([tokens[:, None], guesses.clamp(min=0)], 1)  # (n, 1 + G)
+        tokens, counts = writer.read(self.vlm.lm_head(decoder.step(ids)).float(), guesses)
+        decoder.accept(counts)
         return tokens
 
 

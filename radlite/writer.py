@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from radlite.actions import ACTION_DIM, ActionStats, decode, expectation
-from radlite.drafts import AHEAD, Drafts
+from radlite.drafts import Drafts, ahead
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.scales import Medians
 from radlite.vlm import VLM
@@ -80,38 +80,58 @@ class Writer:
         return self.vlm.encode_chain(f" {draft.text}") + self.vlm.tokenizer.convert_tokens_to_ids(list(action))
 
     def guesses(self) -> Tensor:
-        """What every active row is expected to write next, (n, AHEAD) ids, -1 for none; (n, 0) if nothing is expected at all."""
-        guesses = [self.drafts.next(row, AHEAD) if len(self.probs[row]) < ACTION_DIM else [] for row in self.active]
-        padded = [ids + [-1] * (AHEAD - len(ids)) for ids in guesses]
-        return torch.tensor(padded, dtype=torch.long, device=self.actions.device)[:, : AHEAD if any(guesses) else 0]
+        """What every active row is expected to write next, (n, G) ids, -1 for none; G is 0 if nothing is expected at all."""
+        most = ahead(len(self.active))
+        guesses = [self.drafts.next(row, most) if len(self.probs[row]) < ACTION_DIM else [] for row in self.active]
+        width = max(map(len, guesses))
+        padded = [ids + [-1] * (width - len(ids)) for ids in guesses]
+        return torch.tensor(padded, dtype=torch.long, device=self.actions.device).reshape(len(guesses), width)
 
-    def choose(self, logits: Tensor, at: Sequence[int] | None = None) -> Tensor:
-        """Next token of the active rows, or of those at these positions among them, from logits (n, V); (n,) ids."""
-        rows = self.active if at is None else [self.active[k] for k in at]
-        free = logits.index_fill(1, self.banned, -torch.inf)
+    def read(self, logits: Tensor, guesses: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Writes on in every active row, one token and, as far as its guesses come true, one more for each of these.
+
+        Args:
+            logits: (n, 1 + G, V), after what the row wrote last and after each of its guesses.
+            guesses: (n, G) ids; None for none.
+
+        Returns:
+            The last token that each row has written, (n,) ids, and at how many of the 1 + G places the row has written one,
+            (n,): at none if it is finished.
+        """
+        free = logits.index_fill(-1, self.banned, -torch.inf)
         if not self.tokens[0]:
             for row, chain in enumerate(self.chains):
-                self._only_tags(free[row], chain)
-        free_log, action_log = free.log_softmax(-1), logits[:, self.actions].log_softmax(-1)
-        greedy = self._words(rows, free, free_log).tolist()
-        probs = action_log.exp().cpu().numpy() if any(map(self._acting, rows)) else [None] * len(greedy)
-        chosen = [self._choose_row(row, *said) for row, *said in zip(rows, greedy, free_log, action_log, probs, strict=True)]
-        for row, token in zip(rows, chosen, strict=True):
-            self.drafts.told(row, token)
+                self._only_tags(free[row, 0], chain)
+        log, action_log = free.log_softmax(-1), logits[..., self.actions].log_softmax(-1)
+        likeliest, probs = self._likeliest(free).tolist(), action_log.exp().cpu().numpy()
+        expected = guesses.tolist() if guesses is not None else [[]] * len(self.active)
+        last, count, going = [self.vlm.pad_id] * len(self.active), [0] * len(self.active), self.going()
+        for k in range(logits.shape[1]):
+            drawn = self._drawn(going, log[:, k])
+            for at in going:
+                row, word = self.active[at], drawn.get(at, likeliest[at][k])
+                last[at] = self._choose_row(row, word, log[at, k], action_log[at, k], probs[at, k])
+                count[at] += 1
+                self.drafts.told(row, last[at])
+            still = set(self.going())
+            going = [at for at in going if at in still and k < len(expected[at]) and last[at] == expected[at][k]]
         self.done = all(len(p) == ACTION_DIM for p in self.probs)
-        return torch.tensor(chosen, device=logits.device)
+        return torch.tensor(last, device=logits.device), torch.tensor(count, device=logits.device)
 
-    def _words(self, rows: Sequence[int], free: Tensor, log: Tensor) -> Tensor:
-        """What each of these rows would say next if it goes on with its chain, (n,) ids."""
-        said = log.argmax(-1)
-        said = said if self.medians is None else self.medians(said, free)
-        drawn = [k for k, row in enumerate(rows) if self.draws[row]]
-        if drawn:
-            probs = log[drawn].exp()
-            below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
-            at = torch.tensor([[self.draws[rows[k]].random() * (1 - 1e-6)] for k in drawn], device=log.device)
-            said[drawn] = (below <= at * below[:, -1:]).sum(-1)
-        return said
+    def _likeliest(self, free: Tensor) -> Tensor:
+        """What is said next at each of these places (n, T, V) if the chain goes on and nothing is drawn, (n, T) ids."""
+        said = free.argmax(-1)
+        return said if self.medians is None else self.medians(said.flatten(), free.flatten(0, 1)).view_as(said)
+
+    def _drawn(self, going: Sequence[int], log: Tensor) -> dict[int, int]:
+        """Position -> word for those among these positions that draw theirs, from log probabilities (n, V) of all."""
+        at = [k for k in going if self.draws[self.active[k]]]
+        if not at:
+            return {}
+        probs = log[at].exp()
+        below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
+        draws = torch.tensor([[self.draws[self.active[k]].random() * (1 - 1e-6)] for k in at], device=log.device)
+        return dict(zip(at, (below <= draws * below[:, -1:]).sum(-1).tolist(), strict=True))
 
     def going(self) -> list[int]:
         """Positions among the active rows of those that are not finished."""
@@ -135,14 +155,9 @@ class Writer:
             free.fill_(-torch.inf)
             free[openings] = kept
 
-    def _acting(self, row: int) -> bool:
-        return self.forced[row] == [] and len(self.probs[row]) < ACTION_DIM
-
-    def _choose_row(self, row: int, greedy: int, free_log: Tensor, action_log: Tensor, probs: np.ndarray | None) -> int:
-        if self._acting(row):
-            return self._act(row, action_log, probs)
+    def _choose_row(self, row: int, greedy: int, free_log: Tensor, action_log: Tensor, probs: np.ndarray) -> int:
         if self.forced[row] == []:
-            return self.vlm.pad_id  # finished; what it is fed no longer matters
+            return self._act(row, action_log, probs)
         if self.forced[row] is None and (greedy == self.vlm.eos_id or len(self.tokens[row]) >= self.room):
             self.forced[row] = list(self.tag)
         token = self.forced[row].pop(0) if self.forced[row] else greedy

@@ -41,13 +41,7 @@ def prompts(vlm, *instructions, left=True):
 
 def theirs(vlm, ids, mask, pixels):
     """Logits of the model's own entry."""
-    if vlm.family.kind == "smolvlm":
-        return vlm.model(input_ids=ids, attention_mask=mask, pixel_values=pixels).logits
-    grid = torch.tensor([[1, 16, 16]] * len(pixels))
-    return vlm.model(
-        input_ids=ids, attention_mask=mask, pixel_values=pixels.flatten(0, 1), image_grid_thw=grid,
-        mm_token_type_ids=(ids == vlm.image_token_id).int(),
-    ).logits  # fmt: skip
+    return vlm.model(input_ids=ids, attention_mask=mask, **vlm.family.entry(ids, pixels)).logits
 
 
 @pytest.mark.parametrize("left", [True, False])

@@ -351,7 +351,7 @@ def test_whatever_weights_say_there_is_an_action(vlm, policy, shown, seed):
     writer = writing.Writer(vlm, policy.stats, [None, False, shown[0].reasoning], "expectation", 220, [None, None, seed])
     rows = vlm.base.get_output_embeddings().weight.shape[0]
     for _ in range(400):
-        writer.choose(torch.randn(len(writer.active), rows, generator=generator) * 4)
+        writer.read(torch.randn(len(writer.active), 1, rows, generator=generator) * 4)
         if writer.done:
             break
         writer.leave_finished()

@@ -83,6 +83,10 @@ class Family(ABC):
     def features(self, model: nn.Module, pixels: Tensor) -> Tensor:
         """What the decoder gets of pictures, (B, image_tokens, F); its first D channels take the place of embeddings."""
 
+    @abstractmethod
+    def entry(self, ids: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Arguments for one picture a row of the model's own `forward` and `generate`, beside the ids (B, T) and their mask."""
+
     # ---------------------------------------------------------------------------------------------------- decoder
     def text_model(self, model: nn.Module) -> nn.Module:
         """The language decoder without its output layer."""

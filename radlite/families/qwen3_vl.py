@@ -55,6 +55,12 @@ class Qwen3VL(Family):
         every = torch.cat([seen.pooler_output, *seen.deepstack_features], -1)
         return every.reshape(len(pixels), self.image_tokens, -1)
 
+    def entry(self, ids: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Patches of all pictures in one row, how many there are a side, and which tokens are a picture's."""
+        grid = torch.tensor([[1, PATCHES, PATCHES]] * len(pixels), device=pixels.device)
+        return {"pixel_values": pixels.flatten(0, 1), "image_grid_thw": grid,
+                "mm_token_type_ids": (ids == self.image_token_id).int()}  # fmt: skip
+
     @staticmethod
     def _places(pixels: Tensor) -> dict[str, Tensor]:
         """Where patches are, for pictures without contents (`radlite.memory`); else the tower finds out by itself."""

@@ -44,3 +44,7 @@ class SmolVLM(Family):
         """Straight through tower and connector: the model's own entry drops pictures of zeros as padding."""
         core = model.model
         return core.connector(core.vision_model(pixels.flatten(0, 1)).last_hidden_state)
+
+    def entry(self, ids: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Pictures as they are."""
+        return {"pixel_values": pixels}
