@@ -26,7 +26,8 @@ from radlite.vlm import VLM, action_tokens
 
 SHIPPED = ("radlite-tiny",)  # bases that ship in the package
 CHANNELS = 64  # of the features of a new action token's value
-FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")  # of a repository on the Hub: nothing that runs
+ABOUT = ("*.json", "*.txt", "*.jinja")  # files of a repository on the Hub that say what it is: nothing that runs
+WEIGHTS = ("*.safetensors",)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,13 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def base_folder(name: str | Path) -> Path:
-    """The folder of a shipped base, of one on disk, or of one on the Hub, which is fetched into the Hub's own cache."""
+def base_folder(name: str | Path, weights: bool = True) -> Path:
+    """The folder of a shipped base, of one on disk, or of one on the Hub, which is fetched into the Hub's own cache.
+
+    Args:
+        name: as in `load_vlm`.
+        weights: False fetches only what says how the base is built and what its words are.
+    """
     if str(name) in SHIPPED:
         return Path(str(resources.files("radlite"))) / "weights" / str(name)
     folder = Path(name)
@@ -123,7 +129,8 @@ def base_folder(name: str | Path) -> Path:
         return folder
     rung = LADDER.get(str(name))
     if rung or (re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) and not folder.exists()):
-        return _fetched(rung.repo if rung else str(name), rung.revision if rung else None)
+        files = [*ABOUT, *WEIGHTS] if weights else [*ABOUT]
+        return _fetched(rung.repo if rung else str(name), rung.revision if rung else None, files)
     raise RadliteError(
         f"a model: one of {', '.join((*SHIPPED, *LADDER))}, a folder with config.json, or owner/name on the Hub",
         str(name),
@@ -131,9 +138,9 @@ def base_folder(name: str | Path) -> Path:
     )
 
 
-def _fetched(repo: str, revision: str | None) -> Path:
+def _fetched(repo: str, revision: str | None, files: list[str]) -> Path:
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(FILES), ignore_patterns=["*/*"]))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=files, ignore_patterns=["*/*"]))
     except Exception as error:  # the Hub's client, the network and the disk each have their own kinds
         raise RadliteError(
             f"the files of {repo}", f"{type(error).__name__}: {str(error)[:160]}",

@@ -175,3 +175,17 @@ def test_losses_in_parts_are_the_losses(tmp_path):
         results.append((losses.detach(), right, hidden.grad, head.weight.grad.clone()))
     for one, two in zip(*results, strict=True):
         torch.testing.assert_close(one, two)
+
+
+def test_memory_of_a_repository_fetches_what_describes_it_and_no_weights(tmp_path, monkeypatch):
+    asked, folder = [], models.save("smolvlm", tmp_path)
+
+    def fetched(repo, revision, allow_patterns, ignore_patterns):
+        asked.append((repo, *allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("radlite.bases.snapshot_download", fetched)
+    assert memory("someone/something", batch=1, tokens=120, rank=4).total > 0
+    assert asked and all(row[0] == "someone/something" and "*.json" in row and "*.safetensors" not in row for row in asked)
+    load_vlm("someone/something")
+    assert "*.safetensors" in asked[-1]

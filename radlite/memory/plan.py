@@ -76,7 +76,7 @@ def configuration(name: str | Path) -> PretrainedConfig:
     """Of a rung, without fetching anything, or of a folder or a repository."""
     if str(name) in LADDER:
         return architecture(str(name))
-    return AutoConfig.from_pretrained(base_folder(name), local_files_only=True)
+    return AutoConfig.from_pretrained(base_folder(name, weights=False), local_files_only=True)
 
 
 def memory(
@@ -134,7 +134,7 @@ def _rows(name: str | Path, config: PretrainedConfig) -> tuple[int, list[int]]:
     if str(name) in LADDER:
         tokens = LADDER[str(name)].tokens + BINS
         return table_size(size, tokens), list(range(tokens - BINS - 1, tokens))  # the end of a sequence, and actions
-    words = AutoTokenizer.from_pretrained(base_folder(name), local_files_only=True, trust_remote_code=False)
+    words = AutoTokenizer.from_pretrained(base_folder(name, weights=False), local_files_only=True, trust_remote_code=False)
     add_action_words(words)
     return table_size(size, len(words)), trained_rows(words, words.convert_tokens_to_ids(action_tokens()))
 
