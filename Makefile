@@ -77,7 +77,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-lab: $(VENV)/.installed
 	@echo "installing JupyterLab and what the notebooks use"
-	@$(PIP) --editable '.[notebooks]'
+	@$(PIP) --editable '.[notebooks,gpu]'
 	@touch $@
 
 $(VENV)/.installed-figures: $(VENV)/.installed

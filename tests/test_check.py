@@ -8,13 +8,19 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from radlite import check
+from radlite.bases import load_vlm
 from radlite.check import report
+from radlite.check.memory import Case
 from radlite.check.report import Property, Wrong, ask, run
+from radlite.memory.plan import memory
 from radlite.mixture import HUMAN, ROBOT, Mixture, draw
+from radlite.quantize import part_of
 from radlite.reasoning import FIELDS
 from radlite.stats import fisher, wilson
+from tests import models
 
 
 def told(checked, function, capsys):
@@ -295,6 +301,60 @@ WRONG_STATISTICS = [
 def test_wrong_statistics_are_refused_by_the_property_they_break(checked, function, broken, capsys):
     _, _, bad, text = told(checked, function, capsys)
     assert all(any(says in line for line in bad) for says in broken), text
+
+
+# ---------------------------------------------------------------------------------------- training_bytes
+def right_bytes(decoder, others, trained, nf4, optimizer):
+    """As the exercise's table has it; the scales' own scales are too few to count."""
+    base = decoder * (0.5 + 1 / 64 if nf4 else 2) + 2 * others
+    return base, 4 * trained, trained * (8 if optimizer == "adamw" else 2)
+
+
+def bytes_but(part, change):
+    """The right answer with one part changed."""
+
+    def answer(*case):
+        found = list(right_bytes(*case))
+        found[part] = change(*case)
+        return found
+
+    return answer
+
+
+WRONG_BYTES = {
+    "float32 base": (bytes_but(0, lambda d, o, t, n, _: 2 * right_bytes(d, o, t, n, _)[0]), ["two bytes a number", "NF4 takes"]),
+    "all in four bits": (bytes_but(0, lambda d, o, t, n, _: (d + o) * (0.5 if n else 2)), ["NF4 takes", "scales of NF4"]),
+    "no scales": (bytes_but(0, lambda d, o, t, n, _: d * (0.5 if n else 2) + 2 * o), ["scales of NF4"]),
+    "float32 scales": (bytes_but(0, lambda d, o, t, n, _: d * (0.5 + 4 / 64 if n else 2) + 2 * o), ["scales of NF4"]),
+    "bfloat16 adapters": (bytes_but(1, lambda d, o, t, n, _: 2 * t), ["trained is float32"]),
+    "moments of the base": (bytes_but(2, lambda d, o, t, n, _: 8 * (d + o + t)), ["moments are two"]),
+    "one moment": (bytes_but(2, lambda d, o, t, n, opt: t * (4 if opt == "adamw" else 1)), ["moments are two"]),
+    "always adamw": (bytes_but(2, lambda d, o, t, n, _: 8 * t), ["moments are two"]),
+    "a sum": (lambda *case: sum(right_bytes(*case)), ["two bytes a number", "NF4 takes", "trained is float32"]),
+}
+
+
+def test_the_checks_own_bytes_are_those_of_a_model(tmp_path):
+    """In four bits, against `radlite.memory`, which other tests compare with real tensors."""
+    vlm = load_vlm(models.save("qwen3_vl", tmp_path))
+    told = memory(tmp_path, "nf4", batch=1, tokens=120, rank=8)
+    layers = [m.weight.numel() for n, m in vlm.model.named_modules()
+              if isinstance(m, torch.nn.Linear) and part_of(vlm.family, n) == "decoder"]  # fmt: skip
+    whole, tables = sum(p.numel() for p in vlm.model.parameters()), 4 * (16 + 256 + 1) * len(layers)  # which values bits mean
+    base, _, moments = Case(sum(layers), whole - sum(layers), told.optimizer // 8, nf4=True).right
+    assert abs(told.weights - tables - base) < 0.002 * base and told.optimizer == moments
+
+
+def test_the_right_bytes_pass(capsys):
+    assert told(check.training_bytes, right_bytes, capsys)[0]
+    assert told(check.training_bytes, lambda *case: [round(v) for v in right_bytes(*case)], capsys)[0]
+
+
+@pytest.mark.parametrize("name", WRONG_BYTES)
+def test_wrong_bytes_are_refused_by_the_property_they_break(name, capsys):
+    function, broken = WRONG_BYTES[name]
+    _, _, bad, text = told(check.training_bytes, function, capsys)
+    assert bad and all(any(says in line for line in bad) for says in broken), text
 
 
 # ------------------------------------------------------------------------------------------ trials_needed

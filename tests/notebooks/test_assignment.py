@@ -37,6 +37,8 @@ WRONG = {  # plausible, and wrong
     "trials_needed": "import math\ndef trials_needed(p, half):\n    return max(1, math.ceil(p * (1 - p) * (1.96 / half) ** 2))",
     "fisher_test": "from math import comb\ndef fisher_test(a, n, b, m):\n"
     "    return sum(comb(n, k) * comb(m, a + b - k) for k in range(max(0, a + b - m), a + 1)) / comb(n + m, a + b)",
+    "training_bytes": "def training_bytes(decoder, others, trained, nf4, optimizer):\n"
+    "    return (decoder + others) * (0.5 if nf4 else 2), 4 * trained, 8 * trained",
     "faithfulness": "def faithfulness(act, chains, edits, paraphrases, directions):\n"
     "    far = lambda b, a: sum(abs(act(y) - act(x)).sum() for x, y in zip(a, b)) / len(a)\n"
     "    return {'signed': far(edits, chains), 'floor': far(paraphrases, chains), 'null': 0.0}",
