@@ -1,0 +1,79 @@
+"""What does each switch of training cost, and what does it save? Samples/s and peak memory, every switch by itself.
+
+Each runs `radlite.train.train` on the shipped clips in a process of its own, so that the peak is its own. On a CPU the peak is all
+that the process holds, libraries included; on a CUDA card what torch has allocated. A switch that this machine cannot run is
+null, with the reason. `benchmarks/memory.py` tells the same for models that are not at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+from machine import report
+
+SWITCHES: dict[str, dict] = {
+    "none": {},
+    "micro_tokens=1600": {"micro_tokens": 1600},
+    "checkpointing": {"checkpointing": True},
+    "both": {"micro_tokens": 1600, "checkpointing": True},
+    "paged_adamw_8bit": {"optimizer": "paged_adamw_8bit"},
+    "nf4": {"quantize": "nf4"},
+    "lora_rank=8": {"lora_rank": 8},
+}
+
+
+def one(args: argparse.Namespace) -> dict:
+    """One switch in this process."""
+    import resource
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from radlite.bases import load_vlm
+    from radlite.episodes import EpisodeDataset
+    from radlite.mixture import Mixture
+    from radlite.train import TrainConfig, read_log, train
+
+    samples, changes = Path(__file__).parents[1] / "data_samples", dict(SWITCHES[args.switch])
+    vlm = load_vlm(args.model, device=args.device, quantize=changes.pop("quantize", None))
+    mix = Mixture(*(EpisodeDataset(samples / e).cache() for e in ("robot", "human")), robot_per_batch=args.robot_per_batch)
+    config = TrainConfig(**{"steps": args.steps, "log_every": 1, "warmup": 2, "rate": 1e-4, **changes})
+    if args.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory() as out:
+        result = train(vlm, mix, out, config, progress=False)
+        rows = read_log(result.adapter.parent / "log.jsonl")
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    peak = torch.cuda.max_memory_allocated() if args.device == "cuda" else held
+    return {"samples_per_s": round(float(np.median([r["samples_per_s"] for r in rows[2:]])), 2), "peak_gb": round(peak / 1e9, 3)}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="radlite-tiny", help="a known name or a folder (default radlite-tiny)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--robot-per-batch", type=int, default=16, help="and as many human samples")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--switch", choices=SWITCHES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.switch:
+        print(json.dumps(one(args)))
+        return
+    results = {}
+    for switch in SWITCHES:
+        command = [sys.executable, __file__, *sys.argv[1:], "--switch", switch]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
+        results[switch] = json.loads(last[0]) if done.returncode == 0 else {"samples_per_s": None, "peak_gb": None, "why": last}
+    report("switches", {k: v for k, v in vars(args).items() if k != "switch"}, results)
+
+
+if __name__ == "__main__":
+    main()
