@@ -1,7 +1,7 @@
 """What does each switch of training cost, and what does it save? Samples/s and peak memory, every switch by itself.
 
-Each runs `radlite.train.train` on the shipped clips in a process of its own, so that the peak is its own. On a CPU the peak is all
-that the process holds, libraries included; on a CUDA card what torch has allocated. A switch that this machine cannot run is
+Each runs `radlite.train.train` on the shipped clips in a process of its own, so that the peak is its own. On a CPU the peak is
+all that the process holds, libraries included; on a CUDA card what torch has allocated. A switch that this machine cannot run is
 null, with the reason. `benchmarks/memory.py` tells the same for models that are not at hand.
 """
 
