@@ -15,7 +15,6 @@ from machine import report
 
 from radlite.plain import generate
 from radlite.policy import Policy, load_policy
-from radlite.reasoning import MEMORY, Reasoning
 from radlite.tabletop.env import TabletopEnv, draw_trial
 
 WAYS = ("generate", "predict", "drafted")
@@ -48,13 +47,13 @@ def loop(policy: Policy, seeds: list[int], frames: int) -> dict:
             seconds[way] += (time.perf_counter() - began) * (frame > 0)
         for plain, *fast in zip(*(out[way] for way in WAYS), strict=True):
             for one in fast:
-                differ = [k for k, (a, b) in enumerate(zip(plain.tokens, one.tokens, strict=False)) if a != b]
-                same += not differ
-                margins += [plain.margins[differ[0]]] if differ else []
+                margin = plain.margin_where_it_differs(one.tokens)
+                same += margin is None
+                margins += [] if margin is None else [margin]
             tokens += len(plain.tokens) * (frame > 0)
         for k, one in enumerate(out["drafted"]):
             said[k] = one
-            plans[k] = plans[k] or Reasoning(**{f: getattr(one.reasoning, f) for f in MEMORY})
+            plans[k] = plans[k] or one.reasoning.memory
             seen, _, done, late, _ = envs[k].step(one.action)
             pictures[k] = seen["image"]
             if done or late:

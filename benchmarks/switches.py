@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
+import tempfile
+from pathlib import Path
 
+import numpy as np
+from apart import again, peak_gb, shipped
 from machine import report
+
+from radlite.bases import load_vlm
+from radlite.train import TrainConfig, read_log, train
 
 SWITCHES: dict[str, dict] = {
     "none": {},
@@ -28,30 +32,14 @@ SWITCHES: dict[str, dict] = {
 
 def one(args: argparse.Namespace) -> dict:
     """One switch in this process."""
-    import resource
-    import tempfile
-    from pathlib import Path
-
-    import numpy as np
-    import torch
-
-    from radlite.bases import load_vlm
-    from radlite.episodes import EpisodeDataset
-    from radlite.mixture import Mixture
-    from radlite.train import TrainConfig, read_log, train
-
-    samples, changes = Path(__file__).parents[1] / "data_samples", dict(SWITCHES[args.switch])
+    changes = dict(SWITCHES[args.switch])
     vlm = load_vlm(args.model, device=args.device, quantize=changes.pop("quantize", None))
-    mix = Mixture(*(EpisodeDataset(samples / e).cache() for e in ("robot", "human")), robot_per_batch=args.robot_per_batch)
     config = TrainConfig(**{"steps": args.steps, "log_every": 1, "warmup": 2, "rate": 1e-4, **changes})
-    if args.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as out:
-        result = train(vlm, mix, out, config, progress=False)
-        rows = read_log(result.adapter.parent / "log.jsonl")
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    peak = torch.cuda.max_memory_allocated() if args.device == "cuda" else held
-    return {"samples_per_s": round(float(np.median([r["samples_per_s"] for r in rows[2:]])), 2), "peak_gb": round(peak / 1e9, 3)}
+        train(vlm, shipped(args.robot_per_batch), out, config, progress=False)
+        rows = read_log(Path(out) / "log.jsonl")
+    rate = float(np.median([row["samples_per_s"] for row in rows[2:]]))
+    return {"samples_per_s": round(rate, 2), "peak_gb": round(peak_gb(args.device), 3)}
 
 
 def main() -> None:
@@ -68,10 +56,8 @@ def main() -> None:
         return
     results = {}
     for switch in SWITCHES:
-        command = [sys.executable, __file__, *sys.argv[1:], "--switch", switch]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-        last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
-        results[switch] = json.loads(last[0]) if done.returncode == 0 else {"samples_per_s": None, "peak_gb": None, "why": last}
+        found = again("--switch", switch)
+        results[switch] = {"samples_per_s": None, "peak_gb": None, "why": found} if isinstance(found, str) else found
     report("switches", {k: v for k, v in vars(args).items() if k != "switch"}, results)
 
 

@@ -10,31 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
+from apart import again, peak_gb, shipped
 from machine import report
 
 from radlite.actions import ActionStats
 from radlite.bases import base_folder, load_vlm
 from radlite.collate import collate
-from radlite.episodes import EpisodeDataset
 from radlite.mixture import Mixture
 from radlite.train import TrainConfig, train
 
-SAMPLES = Path(__file__).parents[1] / "data_samples"
 SKIPPED = 2  # steps that do not count: kernels are chosen in them
-
-
-def mixture(robot: int, ratio: float) -> Mixture:
-    """The shipped clips, pictures decoded."""
-    return Mixture(*(EpisodeDataset(SAMPLES / e).cache() for e in ("robot", "human")), robot_per_batch=robot, ratio=ratio)
 
 
 def ours(args: argparse.Namespace, mix: Mixture, config: TrainConfig) -> list[float]:
@@ -104,16 +93,10 @@ SIDES = {"radlite": ours, "trainer": trainers}
 
 def one_side(args: argparse.Namespace) -> dict:
     """One side in this process: samples/s of its median step, and the most memory the process has held."""
-    mix = mixture(args.robot_per_batch, args.ratio)
+    mix = shipped(args.robot_per_batch, args.ratio)
     config = TrainConfig(steps=args.steps, log_every=1, warmup=2, rate=1e-4, lora_rank=args.rank, precision="no")
-    import torch
-
-    if args.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     seconds = SIDES[args.side](args, mix, config)[SKIPPED:]
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    peak = torch.cuda.max_memory_allocated() if args.device == "cuda" else held
-    return {"samples_per_s": len(mix.batch(0)) / float(np.median(seconds)), "peak_gb": peak / 1e9}
+    return {"samples_per_s": len(mix.batch(0)) / float(np.median(seconds)), "peak_gb": peak_gb(args.device)}
 
 
 def main() -> None:
@@ -135,11 +118,10 @@ def main() -> None:
     rows: dict[str, list[dict]] = {side: [] for side in SIDES}
     for _ in range(args.rounds):
         for side, found in rows.items():
-            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-            if done.returncode:
-                raise SystemExit(done.stderr)
-            found.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            one = again("--side", side)
+            if isinstance(one, str):
+                raise SystemExit(one)
+            found.append(one)
     results = {side: {key: round(float(np.median([row[key] for row in found])), 3) for key in found[0]} | {"runs": found}
                for side, found in rows.items()}  # fmt: skip
     results["times_as_fast"] = round(results["radlite"]["samples_per_s"] / results["trainer"]["samples_per_s"], 2)

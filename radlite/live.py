@@ -188,7 +188,7 @@ class LiveRun:
         edits, instruction = dict(self._edits), self.instruction
         self.moments.append(Moment(self.frame, self.image, self.state, instruction, thought, edits, self.success))
         if self._memory is None:
-            self._memory = Reasoning(**{f: getattr(thought.reasoning, f) for f in MEMORY})
+            self._memory = thought.reasoning.memory
             self._own = self._own if set(edits) & set(MEMORY) else self._memory
         self._see(observation)
         self._count_down()

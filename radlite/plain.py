@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from radlite.actions import ACTION_DIM
-from radlite.policy import MAX_REASONING, Policy
+from radlite.policy import Policy
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.vlm import VLM
+from radlite.writer import given_ids
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Plain:
 
     tokens: list[str]
     margins: list[float]
+
+    def margin_where_it_differs(self, tokens: Sequence[str]) -> float | None:
+        """By how much its choice led where these other tokens first differ from it; None if they do not."""
+        pairs = zip(self.tokens, tokens, self.margins, strict=False)
+        return next((margin for mine, other, margin in pairs if mine != other), None)
 
 
 class ChainRules(LogitsProcessor):
@@ -78,12 +84,9 @@ class ChainRules(LogitsProcessor):
 def generate(policy: Policy, images: np.ndarray, instructions: Sequence[str],
              chains: Sequence[Reasoning | bool | None]) -> list[Plain]:
     """What plain greedy `generate` writes for pictures uint8 (B, H, W, 3); arguments as for `Policy.predict`, one a picture."""
-    vlm, room = policy.vlm, min(MAX_REASONING, policy.longest_chain * 5 // 4)
-    prompts = [vlm.prompt_ids(i) + (vlm.encode_chain(f" {c.to_text()}") if isinstance(c, Reasoning) and c.to_dict() else [])
-               for i, c in zip(instructions, chains, strict=True)]  # fmt: skip
-    width = max(map(len, prompts))
-    ids = torch.tensor([[vlm.pad_id] * (width - len(p)) + p for p in prompts], device=vlm.device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=vlm.device)
+    vlm, room = policy.vlm, policy.room
+    ids, mask = vlm.left_padded([vlm.prompt_ids(i) + given_ids(vlm, c) for i, c in zip(instructions, chains, strict=True)])
+    width = ids.shape[1]
     rules = ChainRules(vlm, chains, width, room)
     pixels = vlm.pixel_values(images).to(vlm.device, vlm.base.dtype)
     out = vlm.base.generate(

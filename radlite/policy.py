@@ -23,7 +23,7 @@ from radlite.errors import RadliteError
 from radlite.precision import autocast
 from radlite.reasoning import Reasoning
 from radlite.vlm import VLM
-from radlite.writer import Prediction, Writer
+from radlite.writer import Prediction, Writer, given_ids
 
 MAX_REASONING = 400  # tokens of a chain before ACTION: is forced, whatever was taught
 UNKNOWN_LENGTH = 176  # tokens of the longest chain, where an adapter does not say
@@ -51,6 +51,11 @@ class Policy:
     def name(self) -> str:
         """Name of the base."""
         return self.vlm.name
+
+    @property
+    def room(self) -> int:
+        """Tokens after which a chain is cut off."""
+        return min(MAX_REASONING, self.longest_chain * 5 // 4)
 
     def predict(self, images: np.ndarray | Sequence[np.ndarray], instructions: Sequence[str] | str,
                 reasoning: Reasoning | Sequence[Reasoning | None] | bool | None = None, stream: bool = False,
@@ -94,13 +99,9 @@ class Policy:
     @torch.inference_mode()
     def _generate(self, images: np.ndarray, instructions: list[str], chains: list[Reasoning | None], mode: str,
                   seeds: list[int | None], drafts: list[Prediction | None], stream: bool) -> Iterator[list[Prediction]]:
-        vlm, room = self.vlm, min(MAX_REASONING, self.longest_chain * 5 // 4)
+        vlm, room = self.vlm, self.room
         writer = Writer(vlm, self.stats, chains, mode, room, seeds, drafts)
-        prompts = [vlm.prompt_ids(i) + writer.prefix(c) for i, c in zip(instructions, chains, strict=True)]
-        width = max(map(len, prompts))
-        pad = [[vlm.pad_id] * (width - len(p)) for p in prompts]
-        ids = torch.tensor([q + p for q, p in zip(pad, prompts, strict=True)], device=vlm.device)  # (B, T) left padded
-        mask = torch.tensor([[0] * len(q) + [1] * len(p) for q, p in zip(pad, prompts, strict=True)], device=vlm.device)
+        ids, mask = vlm.left_padded([vlm.prompt_ids(i) + given_ids(vlm, c) for i, c in zip(instructions, chains, strict=True)])
         with autocast(self.precision, vlm.device):
             decoder = vlm.decoder(ids, mask, vlm.pixel_values(images).to(vlm.device), room + 16 + MOST)
             hidden = decoder.start()  # (B, D)

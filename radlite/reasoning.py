@@ -177,6 +177,11 @@ class Reasoning:
         _known((field,))
         return self.without(*FIELDS[FIELDS.index(field):])
 
+    @property
+    def memory(self) -> Reasoning:
+        """The chain with only the fields of `MEMORY`."""
+        return self.without(*(f for f in FIELDS if f not in MEMORY))
+
     def without(self, *fields: str) -> Reasoning:
         """The chain with `fields` absent."""
         return dataclasses.replace(self, **dict.fromkeys(_known(fields)))

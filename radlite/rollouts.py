@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from radlite.errors import RadliteError
 from radlite.policy import Policy, Prediction
-from radlite.reasoning import MEMORY, Reasoning
+from radlite.reasoning import Reasoning
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
@@ -80,7 +80,7 @@ class PolicyAgent:
         for row, one in zip(rows, said, strict=True):
             self._said[row] = one
             if self.think and row not in self._plans:
-                self._plans[row] = Reasoning(**{f: getattr(one.reasoning, f) for f in MEMORY})
+                self._plans[row] = one.reasoning.memory
         return np.stack([p.action for p in said]), said
 
 

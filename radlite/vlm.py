@@ -134,6 +134,13 @@ class VLM:
         """The question with the picture's places; the chain goes on with " TASK: ..."."""
         return self.family.prompt(self.encode(self.prompt_text(instruction)), picture)
 
+    def left_padded(self, prompts: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Prompts of any lengths as ids and mask (B, T), so that all end where writing begins."""
+        width = max(map(len, prompts))
+        ids = [[self.pad_id] * (width - len(p)) + p for p in prompts]
+        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+        return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
+
     # ----------------------------------------------------------------------------------------------- pictures
     def pixel_values(self, frames: np.ndarray | Tensor) -> Tensor:
         """Frames uint8 (B, H, W, 3) -> float32 (B, ...), resized and in [-1, 1], as the family's tower wants them; on the CPU."""

@@ -43,6 +43,12 @@ class Prediction:
     action_probs: np.ndarray | None = field(repr=False, default=None)
 
 
+def given_ids(vlm: VLM, chain: Reasoning | bool | None) -> list[int]:
+    """Tokens of a chain that is given; none where it is not."""
+    text = chain.to_text() if isinstance(chain, Reasoning) else ""
+    return vlm.encode_chain(f" {text}") if text else []
+
+
 class Writer:
     """Chooses tokens for every row: reasoning first, then the tag, then seven action tokens."""
 
@@ -57,7 +63,7 @@ class Writer:
         rows = len(chains)
         self.drafts = Drafts([self._expected(draft) for draft in drafts or [None] * rows])
         for row, chain in enumerate(chains):
-            for token in self.prefix(chain):
+            for token in given_ids(vlm, chain):
                 self.drafts.told(row, token)
         self.tokens: list[list[int]] = [[] for _ in range(rows)]
         self.logprobs: list[list[float]] = [[] for _ in range(rows)]
@@ -66,11 +72,6 @@ class Writer:
         # tokens of the tag still to be forced; None while the row writes its chain
         self.forced: list[list[int] | None] = [list(self.tag) if c is False else None for c in chains]
         self.done = False
-
-    def prefix(self, chain: Reasoning | bool | None) -> list[int]:
-        """Tokens of a chain that is given."""
-        text = chain.to_text() if isinstance(chain, Reasoning) else ""
-        return self.vlm.encode_chain(f" {text}") if text else []
 
     def _expected(self, draft: Prediction | None) -> list[int]:
         """Tokens of a draft: all of its chain, what was given to it included, and its action."""
@@ -82,7 +83,7 @@ class Writer:
     def guesses(self) -> Tensor:
         """What every active row is expected to write next, (n, G) ids, -1 for none; G is 0 if nothing is expected at all."""
         most = ahead(len(self.active))
-        guesses = [self.drafts.next(row, most) if len(self.probs[row]) < ACTION_DIM else [] for row in self.active]
+        guesses = [self.drafts.next(row, most) if self._writes(row) else [] for row in self.active]
         width = max(map(len, guesses))
         padded = [ids + [-1] * (width - len(ids)) for ids in guesses]
         return torch.tensor(padded, dtype=torch.long, device=self.actions.device).reshape(len(guesses), width)
@@ -113,9 +114,9 @@ class Writer:
                 last[at] = self._choose_row(row, word, log[at, k], action_log[at, k], probs[at, k])
                 count[at] += 1
                 self.drafts.told(row, last[at])
-            still = set(self.going())
-            going = [at for at in going if at in still and k < len(expected[at]) and last[at] == expected[at][k]]
-        self.done = all(len(p) == ACTION_DIM for p in self.probs)
+            going = [at for at in going
+                     if self._writes(self.active[at]) and k < len(expected[at]) and last[at] == expected[at][k]]  # fmt: skip
+        self.done = not any(map(self._writes, range(len(self.probs))))
         return torch.tensor(last, device=logits.device), torch.tensor(count, device=logits.device)
 
     def _likeliest(self, free: Tensor) -> Tensor:
@@ -135,7 +136,11 @@ class Writer:
 
     def going(self) -> list[int]:
         """Positions among the active rows of those that are not finished."""
-        return [k for k, row in enumerate(self.active) if len(self.probs[row]) < ACTION_DIM]
+        return [k for k, row in enumerate(self.active) if self._writes(row)]
+
+    def _writes(self, row: int) -> bool:
+        """Whether its action is not whole yet."""
+        return len(self.probs[row]) < ACTION_DIM
 
     def leave_finished(self) -> list[int]:
         """Positions of the rows to go on with, once a quarter of them is finished; else nothing."""

@@ -42,10 +42,10 @@ def alike(plain, fast):
     """The same tokens, up to where rounding decides; how many rows are the same to the end."""
     whole = 0
     for one, other in zip(plain, fast, strict=True):
-        differ = [k for k, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)) if a != b]
-        assert not differ or one.margins[differ[0]] < CLOSE
-        assert differ or one.tokens == other.tokens
-        whole += not differ
+        margin = one.margin_where_it_differs(other.tokens)
+        assert margin is None or margin < CLOSE
+        assert margin is not None or one.tokens == other.tokens
+        whole += margin is None
     return whole
 
 

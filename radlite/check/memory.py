@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from radlite.check.report import Property, Result, Wrong, ask, number, run, short
+from radlite.train_config import OPTIMIZERS
 
 TOLERANCE = 0.005  # the scales of NF4 are a thirtieth of its bytes, their own scales a two-thousandth
-MOMENTS = {"adamw": 8, "paged_adamw_8bit": 2}  # bytes for each trained number
 PARTS = ("weights", "adapters", "optimizer")
 
 
@@ -28,7 +28,7 @@ class Case:
         """Bytes of the base, of what is trained, and of its moments."""
         packed = self.decoder / 2 + self.decoder / 64 + self.decoder / (64 * 256) * 4
         base = (packed if self.nf4 else 2 * self.decoder) + 2 * self.others
-        return base, 4.0 * self.trained, float(MOMENTS[self.optimizer] * self.trained)
+        return base, 4.0 * self.trained, float(OPTIMIZERS[self.optimizer] * self.trained)
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -55,7 +55,7 @@ def training_bytes(student: Callable) -> Result:
         Property("what is trained is float32", "four bytes for each trained number, whatever the base is in",
                  lambda f: _part(f, 1, [Case(*SMALL, nf4=False), Case(*LARGE, nf4=True)])),
         Property("the moments are two a trained number", "adamw has two float32, paged_adamw_8bit two bytes; the base has none",
-                 lambda f: _part(f, 2, [Case(*size, nf4=True, optimizer=o) for size in (SMALL, LARGE) for o in MOMENTS])),
+                 lambda f: _part(f, 2, [Case(*size, nf4=True, optimizer=o) for size in (SMALL, LARGE) for o in OPTIMIZERS])),
     ))  # fmt: skip
 
 

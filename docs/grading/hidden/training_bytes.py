@@ -5,7 +5,8 @@ import random
 from otter.test_files import test_case
 
 from radlite import check
-from radlite.check.memory import MOMENTS, Case
+from radlite.check.memory import Case
+from radlite.train_config import OPTIMIZERS
 
 OK_FORMAT = False  # cases are functions that raise
 name = "training_bytes"
@@ -28,13 +29,13 @@ def test_random(training_bytes):
     draw = random.Random(SEED)
     for _ in range(100):
         case = Case(64 * 256 * draw.randrange(1, 10**6), draw.randrange(1, 10**10), draw.randrange(1, 10**8),
-                    draw.random() < 0.7, draw.choice(list(MOMENTS)))
+                    draw.random() < 0.7, draw.choice(list(OPTIMIZERS)))
         assert near(training_bytes, case)
 
 
 @test_case(name="nothing outside the decoder, nothing trained", points=1, hidden=True)
 def test_ends(training_bytes):
     for nf4 in (False, True):
-        for optimizer in MOMENTS:
+        for optimizer in OPTIMIZERS:
             assert near(training_bytes, Case(64 * 256 * 100, 0, 1_000, nf4, optimizer))
             assert near(training_bytes, Case(64 * 256 * 100, 5_000, 0, nf4, optimizer))
