@@ -24,7 +24,7 @@ from radlite.reasoning import Reasoning
 from radlite.tabletop.env import MAX_DELTA, MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.tasks import BASE_THINGS, Task
 
-BATCH = 80  # trials that run side by side
+BATCH = 40  # trials that run side by side
 
 
 class Agent(Protocol):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from radlite.actions import ACTION_DIM, ActionStats, decode, expectation
-from radlite.drafts import Drafts, ahead
+from radlite.drafts import MOST, Drafts, ahead, kind
 from radlite.reasoning import ACTION_TAG, FIELDS, TAGS, Reasoning
 from radlite.scales import Medians
 from radlite.vlm import VLM
@@ -57,11 +58,14 @@ class Writer:
         self.vlm, self.stats, self.chains, self.mode, self.room = vlm, stats, chains, mode, room
         self.tag = vlm.encode(f" {ACTION_TAG}")
         self.actions = vlm.action_ids.to(vlm.device)
+        self.acts = set(self.actions.tolist())
         self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
         self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
-        self.draws = [None if seed is None else np.random.default_rng(seed) for seed in seeds]
+        most = room + len(self.tag) + ACTION_DIM + 1 + MOST  # tokens that are looked at
+        self.draws = [None if s is None else np.random.default_rng(s).random(most) * (1 - 1e-6) for s in seeds]
         rows = len(chains)
-        self.drafts = Drafts([self._expected(draft) for draft in drafts or [None] * rows])
+        kind_of = cache(lambda token: kind(vlm.tokenizer.convert_ids_to_tokens(token)))
+        self.drafts = Drafts([self._expected(draft) for draft in drafts or [None] * rows], kind_of)
         for row, chain in enumerate(chains):
             for token in given_ids(vlm, chain):
                 self.drafts.told(row, token)
@@ -104,35 +108,56 @@ class Writer:
             for row, chain in enumerate(self.chains):
                 self._only_tags(free[row, 0], chain)
         log, action_log = free.log_softmax(-1), logits[..., self.actions].log_softmax(-1)
-        likeliest, probs = self._likeliest(free).tolist(), action_log.exp().cpu().numpy()
+        words, probs = self._words(free, log).tolist(), action_log.exp().cpu().numpy()
         expected = guesses.tolist() if guesses is not None else [[]] * len(self.active)
         last, count, going = [self.vlm.pad_id] * len(self.active), [0] * len(self.active), self.going()
         for k in range(logits.shape[1]):
-            drawn = self._drawn(going, log[:, k])
             for at in going:
-                row, word = self.active[at], drawn.get(at, likeliest[at][k])
-                last[at] = self._choose_row(row, word, log[at, k], action_log[at, k], probs[at, k])
+                last[at] = self._choose_row(self.active[at], words[at][k], log[at, k], action_log[at, k], probs[at, k])
                 count[at] += 1
-                self.drafts.told(row, last[at])
+                self.drafts.told(self.active[at], last[at])
             going = [at for at in going
                      if self._writes(self.active[at]) and k < len(expected[at]) and last[at] == expected[at][k]]  # fmt: skip
+        for at, row in enumerate(self.active):
+            if count[at] and self._writes(row):
+                self._look_ahead(row, words[at][count[at]:], probs[at, count[at]:], expected[at][count[at]:])
         self.done = not any(map(self._writes, range(len(self.probs))))
         return torch.tensor(last, device=logits.device), torch.tensor(count, device=logits.device)
 
-    def _likeliest(self, free: Tensor) -> Tensor:
-        """What is said next at each of these places (n, T, V) if the chain goes on and nothing is drawn, (n, T) ids."""
-        said = free.argmax(-1)
-        return said if self.medians is None else self.medians(said.flatten(), free.flatten(0, 1)).view_as(said)
+    def _look_ahead(self, row: int, words: list[int], probs: np.ndarray, expected: list[int]) -> None:
+        """Takes what comes out at the places behind a wrong guess, where nothing can be written yet, as the next guesses.
 
-    def _drawn(self, going: Sequence[int], log: Tensor) -> dict[int, int]:
-        """Position -> word for those among these positions that draw theirs, from log probabilities (n, V) of all."""
-        at = [k for k in going if self.draws[self.active[k]]]
-        if not at:
-            return {}
-        probs = log[at].exp()
-        below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
-        draws = torch.tensor([[self.draws[self.active[k]].random() * (1 - 1e-6)] for k in at], device=log.device)
-        return dict(zip(at, (below <= draws * below[:, -1:]).sum(-1).tolist(), strict=True))
+        Args:
+            row: which one.
+            words: what would come next there in a chain.
+            probs: (len(words), 256), of the actions there.
+            expected: what the draft says there, -1 for nothing; whether it is an action there is taken from it.
+        """
+        expected = [token for token in expected if token >= 0]
+        if self.drafts.next(row, len(expected)) != expected:  # it goes on elsewhere: these places are not the next ones
+            return
+        acts = self.actions[probs[: len(expected)].argmax(-1)].tolist()
+        found = zip(expected, words, acts, strict=False)
+        self.drafts.better(row, [act if old in self.acts else word for old, word, act in found])
+
+    def _words(self, free: Tensor, log: Tensor) -> Tensor:
+        """What is said next at each of these places if the chain goes on, (n, T) ids: the likeliest word, or a drawn one.
+
+        Args:
+            free: logits of what may be said, (n, T, V).
+            log: its log probabilities.
+        """
+        words = free.argmax(-1)
+        if self.medians is not None:
+            words = self.medians(words.flatten(), free.flatten(0, 1)).view_as(words)
+        at = [k for k, row in enumerate(self.active) if self.draws[row] is not None]
+        if at:
+            # the k-th token of a row is drawn with its k-th number, wherever a pass begins
+            draws = np.stack([self.draws[self.active[k]][len(self.tokens[self.active[k]]) :][: log.shape[1]] for k in at])
+            probs = log[at].exp()
+            below = (probs * (probs >= KEPT * probs.amax(-1, keepdim=True))).cumsum(-1)
+            words[at] = (below <= torch.tensor(draws, dtype=log.dtype, device=log.device)[..., None] * below[..., -1:]).sum(-1)
+        return words
 
     def going(self) -> list[int]:
         """Positions among the active rows of those that are not finished."""

@@ -14,7 +14,7 @@ from radlite.actions import BINS, decode, expectation
 from radlite.bases import load_vlm
 from radlite.collate import CollateConfig, collate
 from radlite.decoder import Decoder
-from radlite.drafts import Drafts
+from radlite.drafts import Drafts, kind
 from radlite.errors import RadliteError
 from radlite.policy import Policy, load_policy, true_bins
 from radlite.reasoning import ACTION_TAG, FIELDS, Box, Reasoning
@@ -164,6 +164,37 @@ def test_drafts_find_back_when_a_chain_is_shorter_longer_or_has_another_word():
         for token in written:
             drafts.told(0, token)
         assert drafts.next(0, 2) == then
+
+
+WORDS = [" is", " 2 cm left", " 9 cm right", ",", " 5 cm high", "[", "40", "##, 40", "##, 41", "<a7>", "<a8>", "of"]
+
+
+def test_drafts_take_another_number_for_the_same_place_and_better_numbers_but_no_better_words():
+    text = [WORDS.index(word) for word in (" is", " 2 cm left", ",", "[", "40", "##, 40", ",", "40", "##, 40", ",", "<a7>")]
+    drafts = Drafts([text, text], lambda token: kind(WORDS[token]))
+    for token in (" is", " 9 cm right"):  # not found elsewhere: the place is the same
+        drafts.told(0, WORDS.index(token))
+    assert drafts.next(0, 99) == text[2:]
+    better = ("of", "[", "40", "##, 41", "##, 41", "<a7>", "##, 41", ",", "<a8>", ",", ",")
+    drafts.better(0, [WORDS.index(word) for word in better])
+    told = [WORDS[token] for token in drafts.next(0, 99)]
+    assert told == [",", "[", "40", "##, 41", ",", "40", "##, 41", ",", "<a8>"]
+    assert drafts.next(1, 99) == text
+
+
+@given(st.data())
+def test_a_draft_with_the_right_numbers_is_followed_whatever_it_was_before(data):
+    numbers = st.sampled_from([" 2 cm left", " 9 cm right"])
+    shape = data.draw(st.lists(st.one_of(st.just(","), st.just(" is"), numbers), min_size=1, max_size=20))
+    old, new = ([WORDS.index(data.draw(numbers) if kind(word) else word) for word in shape] for _ in range(2))
+    drafts = Drafts([old], lambda token: kind(WORDS[token]))
+    for at, token in enumerate(new):
+        drafts.better(0, new[at:][: data.draw(st.integers(0, 4))])
+        drafts.told(0, token)
+        assert [kind(WORDS[t]) for t in drafts.next(0, 99)] == [kind(word) for word in shape[at + 1 :]]
+    drafts = Drafts([old], lambda token: kind(WORDS[token]))
+    drafts.better(0, new)
+    assert drafts.next(0, 99) == new
 
 
 def test_neither_order_nor_a_very_long_neighbour_matters(policy, shown, said):
