@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from radlite import data_command as data
 from radlite import train_command as training
 from radlite.errors import RadliteError
 from radlite.experiment import command as experiment
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     training.add(commands, _command, _whole, _add_base)
     experiment.add(commands, _command, _whole)
     memory.add(commands, _command, _whole)
+    data.add(commands, _command, _whole)
     return parser
 
 

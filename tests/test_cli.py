@@ -17,7 +17,7 @@ from radlite.errors import RadliteError
 from radlite.policy import load_policy
 from radlite.show import read_video, write_mp4
 
-COMMANDS = ("demo", "collect", "train", "evaluate", "predict", "report", "doctor")
+COMMANDS = ("demo", "collect", "train", "evaluate", "predict", "report", "data", "doctor")
 
 
 @pytest.fixture(autouse=True)

@@ -215,7 +215,7 @@ def test_module_and_command_are_the_same():
     assert script.exists(), "radlite is not installed beside this Python: pip install -c constraints.txt -e ."
     text = _run(sys.executable, "-m", "radlite", "--help")
     assert text == _run(str(script), "--help")
-    for command in "demo collect train evaluate predict report experiment doctor".split():
+    for command in "demo collect train evaluate predict report data experiment doctor".split():
         assert command in text
 
 

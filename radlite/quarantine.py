@@ -1,0 +1,102 @@
+"""The good episodes of a dataset into a new one, the bad ones into a list with their reasons; the source stays as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from radlite.actions import ACTION_DIM
+from radlite.dataset_writer import write_dataset
+from radlite.episode import Episode
+from radlite.errors import RadliteError
+from radlite.formats.card import ACTION_KEY, REASONING_KEY, STATE_KEY
+from radlite.formats.lerobot import decode_image
+from radlite.formats.lerobot_rows import pictures, vectors
+from radlite.formats.staging import replace_text
+from radlite.validate import Report, open_rows, read_chain, wanted_columns
+
+MOST_EPISODE = 1 << 32  # bytes of an episode's pictures, unpacked
+
+
+def quarantine(reports: list[Report], out: Path, licenses: list[str]) -> list[Path]:
+    """Writes OUT/<name> with the good episodes of each source, and OUT/<name>.bad.json with the bad ones and why.
+
+    Cameras and columns that radlite does not read are not copied. A source without a good episode gives only the list.
+
+    Args:
+        reports: of `examine`, with pictures.
+        out: a folder; nothing in it is replaced.
+        licenses: for the cards, one a source.
+
+    Returns:
+        The lists, one a source.
+
+    Raises:
+        RadliteError: two sources have one name, a target is there already, an episode is too large to be held in memory, or
+            the disk refuses.
+    """
+    names = [Path(r.path).resolve().name for r in reports]
+    if len(set(names)) < len(names) or not all(names):
+        raise RadliteError("sources with different names", ", ".join(names), "quarantine each to a folder of its own")
+    targets = [out / name for name in names]
+    lists = [out / f"{name}.bad.json" for name in names]
+    there = [str(path) for path in (*targets, *lists) if path.exists()]
+    if there:
+        raise RadliteError(f"free places in {out}", f"{there[0]} is there already", "choose another folder")
+    for report, target, listed, license in zip(reports, targets, lists, licenses, strict=True):
+        bad, kept = report.bad, report.num_episodes - len(report.bad)
+        if kept:
+            origin = f"{kept} of the {report.num_episodes} episodes of {target.name}: `radlite data validate` found no error"
+            write_dataset(target, good_episodes(report), origin=origin, license=license)
+        rows = [{"episode": i, "frames": report.lengths[i], "reasons": [asdict(f) for f in found]} for i, found in bad.items()]
+        replace_text(listed, json.dumps({"source": report.path, "episodes": report.num_episodes, "bad": rows}, indent=1) + "\n")
+    return lists
+
+
+def good_episodes(report: Report) -> Iterator[Episode]:
+    """The episodes without an error, one in memory at a time, as `EpisodeDataset` would give them.
+
+    Raises:
+        RadliteError: the pictures were not examined and one is broken, or an episode is too large to be held in memory.
+    """
+    rows, dataset, camera = open_rows(Path(report.path))
+    bad, kept, shape = report.bad, _Kept(), dataset.image_shape
+    for episode, step, count, part in rows.segments(wanted_columns(rows, camera)):
+        if episode in bad:
+            continue
+        if isinstance(part, RadliteError):
+            raise part
+        where, length = f"of episode {episode} of {report.path}", report.lengths[episode]
+        if step == 0:
+            if length * int(np.prod(shape)) > MOST_EPISODE:
+                expected, found = f"at most {MOST_EPISODE >> 30} GiB of pixels {where}", f"{length} frames of {shape}"
+                raise RadliteError(expected, found, "cut it in two")
+            kept = _Kept()
+            task = rows.tasks[part.column("task_index")[0].as_py()]
+        images = pictures(part.column(camera))
+        kept.add("frames", np.stack([decode_image(data, shape, f"frame {k} {where}") for k, data in enumerate(images, step)]))
+        texts = part.column(REASONING_KEY).to_pylist() if REASONING_KEY in rows.features else [None] * count
+        kept.add("reasoning", [read_chain(text) for text in texts])
+        for key, name in (("actions", ACTION_KEY), ("states", STATE_KEY)):
+            if name in rows.features:
+                kept.add(key, vectors(part.column(name), ACTION_DIM))
+        if step + count == length:
+            yield Episode(task, embodiment=report.embodiment, fps=report.fps, meta=json.loads(rows.metas[episode]), **kept.all())
+
+
+class _Kept:
+    """Parts of an episode, by name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list] = {}
+
+    def add(self, name: str, part: Any) -> None:
+        self._parts.setdefault(name, []).append(part)
+
+    def all(self) -> dict[str, Any]:
+        return {name: sum(parts, []) if name == "reasoning" else np.concatenate(parts) for name, parts in self._parts.items()}
