@@ -162,7 +162,7 @@ def load_vlm(
     name: str | Path = "radlite-tiny",
     dtype: torch.dtype | None = None,
     device: str | None = "cpu",
-    attention: str | None = None,
+    attention: str = "sdpa",
     quantize: str | None = None,
 ) -> VLM:
     """Loads a base from safetensors only; nothing is fetched but a base on the Hub that is not in its cache yet.
@@ -171,7 +171,7 @@ def load_vlm(
         name: "radlite-tiny", a name of the ladder, a folder written by `save_pretrained`, or owner/name on the Hub.
         dtype: of the weights in memory; None: see `suited_dtype`.
         device: "cpu", "cuda", "mps", or None for the best there is.
-        attention: "eager" or "sdpa"; None takes eager on a CPU, where it trains faster, else sdpa.
+        attention: "sdpa", or "eager", which can show its weights.
         quantize: "nf4" keeps the language decoder's linear layers in four bits, see `radlite.quantize`; None keeps all.
 
     Raises:
@@ -190,7 +190,7 @@ def load_vlm(
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            attn_implementation=attention or ("eager" if torch.device(device).type == "cpu" else "sdpa"),
+            attn_implementation=attention,
             **({"quantization_config": four_bit(family, dtype), "device_map": {"": device}} if quantize else {}),
         )  # fmt: skip
         model = model if quantize else model.to(device)

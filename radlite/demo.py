@@ -64,7 +64,7 @@ class DemoConfig:
 
     robot_episodes: int = 320
     human_episodes: int = 360
-    steps: int = 260
+    steps: int = 320
     robot_per_batch: int = 10
     ratio: float = 1.1
     blind_per_batch: int = 24

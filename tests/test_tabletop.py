@@ -30,7 +30,6 @@ from radlite.tabletop.scene import (
     Look,
     Scene,
     Stand,
-    draw_base_look,
 )
 from radlite.tabletop.shape import hull as hull_of
 from radlite.tabletop.tables import table_colour
@@ -284,6 +283,13 @@ def test_expert_slows_down_as_it_nears():
     short = [(need, step) for need, step in steps if need < 0.05]
     assert all(step <= env.expert.style.max_step + 1e-6 for _, step in steps)
     assert short and all(step == pytest.approx(0.6 * need, rel=0.01) for need, step in short)
+
+
+def test_open_jaws_are_pressed_onto_the_table_now_and_then():
+    """A height of a centimetre is rare otherwise, and what is rare in the data is misread for what is common."""
+    low = [re.search(r"(\d+) cm high", chain.subtask_reason)[1] == "1" for seed in range(12)
+           for chain in record(draw_trial(seed, None), "robot", seed, size=TINY).reasoning]  # fmt: skip
+    assert 0.008 < np.mean(low) < 0.08
 
 
 def test_actions_are_what_the_expert_meant_not_what_was_executed():
@@ -665,9 +671,7 @@ def test_elsewhere_is_the_same_task_on_other_tables_before_another_camera(tmp_pa
 def test_many_tables_are_of_all_sorts_and_never_the_new_scenes():
     looks = [moved(draw_trial(seed), "many").scene.look for seed in range(200)]
     assert {look.pattern for look in looks} > {"tiles", "blotches"} and {look.view for look in looks} == {HOME_VIEW}
-    assert not {look.pattern for look in looks} & {*WOVEN}  # those are the base's, so far
-    drawn = [draw_base_look(np.random.default_rng(seed)).pattern for seed in range(200)]
-    assert 0.2 < sum(pattern in WOVEN for pattern in drawn) / len(drawn) < 0.5
+    assert 0.2 < sum(look.pattern in WOVEN for look in looks) / len(looks) < 0.5
     assert not {look.pattern for look in looks} & {p for p, _ in NEW_TABLES} and NEW_LAMP not in {look.colour for look in looks}
     trial = draw_trial(5)
     assert moved(trial, "home") == trial and moved(trial, "many").scene.things == trial.scene.things

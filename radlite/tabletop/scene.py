@@ -103,12 +103,12 @@ def draw_look_elsewhere(rng: np.random.Generator) -> Look:
     return Look(pattern, tint, light, ELSEWHERE_LAMP, float(rng.uniform(0.45, 0.60)), float(rng.uniform(0, 10)), ELSEWHERE_VIEW)
 
 
-def draw_base_look(rng: np.random.Generator, cloths: bool = True) -> Look:
+def draw_base_look(rng: np.random.Generator) -> Look:
     """Tables and lamps of all sorts for the base, none of the new-scene axis: other patterns, tints and colours of light.
 
     Like a general vision-language model the base has seen many tables and much light; it has not seen those. A shadow tells
     how high the gripper is, so lamps stand on all sides, high and low, but for low ones on the dark side; and on a bold cloth a
-    shadow has to be found first, so a third of the tables have one, unless `cloths` is False. Woven bands look like no thing:
+    shadow has to be found first, so a third of the tables have one. Woven bands look like no thing:
     that the prints of the new-scene axis are none is still for people to show.
     """
     if rng.random() < 0.3:
@@ -122,7 +122,7 @@ def draw_base_look(rng: np.random.Generator, cloths: bool = True) -> Look:
     colour = rng.uniform(0.74, 1.14, 3)
     while np.abs(colour - NEW_LAMP).max() < 0.2:
         colour = rng.uniform(0.74, 1.14, 3)
-    pattern = str(rng.choice(WOVEN if cloths and rng.random() < 0.5 else BASE_PATTERNS))
+    pattern = str(rng.choice(WOVEN if rng.random() < 0.5 else BASE_PATTERNS))
     tint, colour = tuple(map(float, tint)), tuple(map(float, colour))
     return Look(pattern, tint, _towards(azimuth, tilt), colour, float(rng.uniform(0.35, 0.60)), float(rng.uniform(0, 10)))
 
