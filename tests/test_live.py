@@ -406,16 +406,17 @@ def test_nothing_half_is_written(trial, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ the shipped policy
-def test_the_shipped_policy_goes_where_its_edited_move_says():
+def test_the_shipped_policy_goes_where_its_edited_way_and_move_say():
+    """Both are edited: a chain that contradicts itself has no right action."""
     policy = load_policy("radlite-tiny", "rad")
     run = LiveRun(policy, trials(None, 1, seed=0)[0])
     own = run.think().reasoning
     sideways = {}
     for side in ("left", "right"):
-        run.edit(move=f"move {side}")
+        run.edit(move_reason=f"The way is 9 cm {side}, 0 cm forward, 0 cm up, jaws open.", move=f"move {side}")
         said = run.think()
         sideways[side] = said.action[1]
-        assert said.reasoning.before("move") == own.before("move") and said.reasoning.move == f"move {side}"
+        assert said.reasoning.before("move_reason") == own.before("move_reason") and said.reasoning.move == f"move {side}"
     assert sideways["left"] > 0.01 and sideways["right"] < -0.01  # y is left, metres
     run.release()
     assert run.think().reasoning == own

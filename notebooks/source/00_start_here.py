@@ -114,8 +114,8 @@ env = radlite.TabletopEnv()
 picture = env.reset(options={"trial": shown.trial})[0]["image"]
 kept = first.reasoning.without("move_reason", "move", "gripper")
 ways = {
-    "left": "The way is 9 cm left, 0 cm forward, 0 cm down, jaws open.",
-    "right": "The way is 9 cm right, 0 cm forward, 0 cm down, jaws open.",
+    "left": "The way is 9 cm left, 0 cm forward, 0 cm up, jaws open.",
+    "right": "The way is 9 cm right, 0 cm forward, 0 cm up, jaws open.",
 }
 chains = [kept.replace(move_reason=way, move=f"move {side}") for side, way in ways.items()]
 left, right = policy.predict([picture] * 2, shown.trial.task.instruction, chains)

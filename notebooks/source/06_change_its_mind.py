@@ -48,7 +48,7 @@ free, corrected = (radlite.LiveRun(policy, trial) for _ in range(2))
 print(trial.task.instruction)
 for step in range(steps):
     if step == steps // 3:
-        corrected.edit(move_reason="The way is 9 cm right, 0 cm forward, 0 cm down, jaws open.", move="move right")
+        corrected.edit(move_reason="The way is 9 cm right, 0 cm forward, 0 cm up, jaws open.", move="move right")
     for run in (free, corrected):
         if not run.done:
             run.step()
@@ -92,7 +92,7 @@ picked = [data.frame(int(k)) for k in rng.permutation(data.num_frames)[: {"tiny"
 
 
 def way(side: str) -> str:
-    return f"The way is 6 cm {side}, 0 cm forward, 0 cm down, jaws open."
+    return f"The way is 6 cm {side}, 0 cm forward, 0 cm up, jaws open."
 
 
 def acts(change) -> np.ndarray:
