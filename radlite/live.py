@@ -23,7 +23,7 @@ from radlite.rollouts import Outcome
 from radlite.show import draw_prediction, write_mp4
 from radlite.tabletop.env import MAX_STEPS, TabletopEnv, Trial
 from radlite.tabletop.judge import Judge
-from radlite.words import checked_instruction, checked_value, judged_task, sound
+from radlite.words import checked_instruction, checked_value, judged_task, sound, way_of
 
 SIZE = 384  # pixels a side of a frame in a saved video
 
@@ -209,6 +209,9 @@ class LiveRun:
         for name in edited:
             if not self._whole:
                 chain = yield from self._say_up_to(name, chain)
+            if name == "move" and "move_reason" not in edited:
+                # one that says another way would contradict it, and a policy may believe either
+                chain = chain.replace(move_reason=way_of(self._edits["move"], chain.move_reason) or chain.move_reason)
             chain = chain.replace(**{name: self._edits[name]})
         if edited and self._whole:
             chain = chain.without(*FIELDS[FIELDS.index(edited[-1]) + 1 :])
@@ -239,7 +242,8 @@ class LiveRun:
         """Corrects the chain: these fields are given from now on, and the policy writes what stands after the last one.
 
         Fields before it that nobody edited stay as the policy last said them to this picture; to later pictures it says
-        them anew. An edited plan or task is the policy's memory while it holds.
+        them anew. With an edited MOVE that names a motion, MOVE REASONING says the same way. An edited plan or task is the
+        policy's memory while it holds.
 
         Args:
             steps: how many steps they hold; None until `release`.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from radlite.actions import GRIPPER, primitive_to_vector
 from radlite.errors import RadliteError
 from radlite.policy import Policy
 from radlite.reasoning import FIELDS, Box, Reasoning, read_field
 from radlite.tabletop.env import Trial
+from radlite.tabletop.narrate import centimetres
 from radlite.tabletop.tasks import Task, parse_task, tasks_in
 
+STRIDE = 0.09  # metres of a way: more than one step goes
 LONGEST = 300  # characters of an instruction or of a field: a policy has never read longer ones
 
 
@@ -59,6 +63,22 @@ def _checked_text(what: str, text: str) -> str:
     except UnicodeEncodeError as error:
         raise RadliteError(f"UTF-8 in {what}", str(error), "remove that character") from error
     return text
+
+
+def way_of(move: str, way: str | None) -> str | None:
+    """MOVE REASONING that agrees with a MOVE that a person gave, in the tabletop's words; None where that names no motion.
+
+    Args:
+        move: "move left", "close gripper", "stop".
+        way: what the policy says itself; the jaws are as in it unless `move` names them.
+    """
+    try:
+        signs = primitive_to_vector(move)
+    except RadliteError:
+        return None
+    said = re.search(r"jaws (open|closed)", way or "")
+    jaws = {1: "open", -1: "closed"}.get(int(signs[GRIPPER]), said[1] if said else "open")
+    return f"The way is {centimetres(STRIDE * signs[:3])}, jaws {jaws}."
 
 
 def sound(chain: Reasoning) -> Reasoning:

@@ -18,7 +18,7 @@ from radlite.rollouts import PolicyAgent, rollout
 from radlite.show import read_video
 from radlite.tabletop.env import MAX_STEPS, trials
 from radlite.tabletop.tasks import Task, all_tasks, tasks_in
-from radlite.words import unread_words
+from radlite.words import unread_words, way_of
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -103,13 +103,40 @@ def test_a_thought_that_is_broken_off_leaves_no_trace(trial):
 
 
 # ------------------------------------------------------------------------------------------------ edits
+LEFT = "The way is 9 cm left, 0 cm forward, 0 cm up, jaws open."
+
+
+@pytest.mark.parametrize(
+    ("move", "own", "way"),
+    [
+        ("move left", None, LEFT),
+        ("Move left.", "The way is 0 cm left, 0 cm forward, 4 cm down, jaws closed.", LEFT.replace("open", "closed")),
+        ("move backward right down", "in other words", "The way is 9 cm right, 9 cm back, 9 cm down, jaws open."),
+        ("close gripper", LEFT, "The way is 0 cm left, 0 cm forward, 0 cm up, jaws closed."),
+        ("stop", LEFT, "The way is 0 cm left, 0 cm forward, 0 cm up, jaws open."),
+        ("a little to the left", LEFT, None),
+    ],
+)
+def test_the_way_agrees_with_a_move_that_was_given(move, own, way):
+    assert way_of(move, own) == way
+
+
+def test_an_edited_way_and_words_that_name_no_motion_stay_as_they_are(trial):
+    run = LiveRun(Scribe(), trial)
+    own = run.think().reasoning.move_reason
+    run.edit(move="a little to the left")
+    assert run.think().reasoning.move_reason == own
+    run.edit(move="move left", move_reason="The way is far.")
+    assert run.think().reasoning.move_reason == "The way is far."
+
+
 def test_an_edit_keeps_what_stands_before_it_and_renews_what_follows(trial):
     scribe = Scribe()
     run = LiveRun(scribe, trial)
     first = run.think().reasoning
     run.edit(move="move left")
     second = run.step().reasoning
-    assert given(scribe) == first.before("move").replace(move="move left")
+    assert given(scribe) == first.before("move").replace(move_reason=LEFT, move="move left")
     assert second == given(scribe).replace(gripper=scribe.chain(2).gripper) and second.gripper != first.gripper
     assert run.actions[0][1] == np.float32(0.03) and run.moments[0].edits == {"move": "move left"}
 
@@ -122,8 +149,8 @@ def test_an_edit_holds_and_what_stands_before_it_is_said_anew_to_every_picture(t
     run.step()
     one, two = (t.reasoning for t in run.thoughts)
     assert one.move == two.move == "move left" and (one.task, one.plan) == (two.task, two.plan)
-    fresh = ("bboxes", "subtask_reason", "subtask", "move_reason", "gripper")
-    assert all(getattr(one, f) != getattr(two, f) for f in fresh)
+    fresh = ("bboxes", "subtask_reason", "subtask", "gripper")
+    assert all(getattr(one, f) != getattr(two, f) for f in fresh) and one.move_reason == two.move_reason == LEFT
     assert [seed for *_, seed in scribe.asked] == [None, None, trial.seed * 1000 + 1, trial.seed * 1000 + 1]
 
 
@@ -134,7 +161,8 @@ def test_several_fields_are_edited_together(trial):
     run.edit(move="move right", subtask="lower onto the red can.")
     second = run.think().reasoning
     assert second.before("subtask") == first.before("subtask")
-    assert (second.subtask, second.move_reason, second.move) == ("lower onto the red can.", "move_reason 1", "move right")
+    assert (second.subtask, second.move) == ("lower onto the red can.", "move right")
+    assert second.move_reason == LEFT.replace("left", "right")
     run.edit(bboxes="blue block [1, 2, 3, 4]")
     third = run.step().reasoning
     assert third.bboxes == (Box("blue block", (1, 2, 3, 4)),) and third.subtask_reason == "subtask_reason 1"
@@ -406,17 +434,17 @@ def test_nothing_half_is_written(trial, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ the shipped policy
-def test_the_shipped_policy_goes_where_its_edited_way_and_move_say():
-    """Both are edited: a chain that contradicts itself has no right action."""
+def test_the_shipped_policy_goes_where_its_edited_move_says():
     policy = load_policy("radlite-tiny", "rad")
     run = LiveRun(policy, trials(None, 1, seed=0)[0])
     own = run.think().reasoning
     sideways = {}
     for side in ("left", "right"):
-        run.edit(move_reason=f"The way is 9 cm {side}, 0 cm forward, 0 cm up, jaws open.", move=f"move {side}")
+        run.edit(move=f"move {side}")
         said = run.think()
         sideways[side] = said.action[1]
         assert said.reasoning.before("move_reason") == own.before("move_reason") and said.reasoning.move == f"move {side}"
+        assert said.reasoning.move_reason == f"The way is 9 cm {side}, 0 cm forward, 0 cm up, jaws open."
     assert sideways["left"] > 0.01 and sideways["right"] < -0.01  # y is left, metres
     run.release()
     assert run.think().reasoning == own
