@@ -11,9 +11,17 @@ MARK = "moment/"
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything in the state of an optimiser; an 8-bit one keeps its scales in a dictionary of their own."""
-    state = optimizer.state_dict()["state"]
-    return {f"{MARK}{i}/{name}": t for i, entry in state.items() for name, t in _flat(entry).items()}
+    """Everything in the state of an optimiser, each tensor in memory of its own, as safetensors wants it.
+
+    An 8-bit one keeps its scales in a dictionary of their own, and one table of its eight-bit numbers for all parameters.
+    """
+    state, seen, found = optimizer.state_dict()["state"], set(), {}
+    for i, entry in state.items():
+        for name, tensor in _flat(entry).items():
+            place = tensor.untyped_storage().data_ptr()
+            found[f"{MARK}{i}/{name}"] = tensor.clone() if place in seen else tensor
+            seen.add(place)
+    return found
 
 
 def _flat(entry: dict[str, Any]) -> dict[str, Tensor]:

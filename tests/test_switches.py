@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from radlite.actions import ActionStats
 from radlite.bases import load_vlm
@@ -15,6 +15,7 @@ from radlite.collate import CollateConfig, collate
 from radlite.errors import RadliteError
 from radlite.loss import rad_loss, together
 from radlite.mixture import Mixture
+from radlite.moments import moments, restore
 from radlite.policy import load_policy
 from radlite.train import TrainConfig, read_log, train
 from tests import models
@@ -88,6 +89,35 @@ def test_an_eight_bit_optimiser_learns_and_goes_on_where_it_stopped(small, mixtu
     again = _run(small, mixture, tmp_path / "parts", config)
     assert whole[0][-1]["loss"] < whole[0][0]["loss"]
     assert again[0][-1]["loss"] == pytest.approx(whole[0][-1]["loss"], rel=1e-3)
+
+
+def test_moments_in_eight_bits_survive_a_file(tmp_path):
+    """From 4,096 numbers on a tensor's moments are bytes, and all of them share one table of what a byte means."""
+    optim = pytest.importorskip("bitsandbytes").optim
+
+    def begun():
+        torch.manual_seed(5)
+        params = [torch.nn.Parameter(torch.randn(64, 80)) for _ in range(2)]
+        return params, optim.PagedAdamW8bit(params, lr=0.1)
+
+    def stepped(params, optimizer, times):
+        for _ in range(times):
+            for p in params:
+                p.grad = p.detach() - 1
+            optimizer.step()
+
+    params, optimizer = begun()
+    stepped(params, optimizer, 3)
+    save_file(moments(optimizer), tmp_path / "moments.safetensors")
+    others, other = begun()
+    stepped(others, other, 1)  # it has a state of its own to lose
+    for mine, theirs in zip(others, params, strict=True):
+        mine.data.copy_(theirs.data)
+    restore(other, load_file(tmp_path / "moments.safetensors"))
+    for p, o in ((params, optimizer), (others, other)):
+        stepped(p, o, 2)
+    assert all(torch.equal(a, b) for a, b in zip(params, others, strict=True))
+    assert any(t.dtype == torch.uint8 for t in moments(optimizer).values())
 
 
 def test_half_precision_scales_its_loss(small, mixture, plain, tmp_path):
