@@ -116,9 +116,8 @@ cells = {arm.upper(): {"new objects": (sum(o.success for o in said), count)} for
 go.Figure(success_figure(cells, {"new objects": "things seen only in human hands"}))
 
 # %% [markdown]
-# (In our run at `laptop` it was 0 of 20 and 16 of 20, and 0 and 21 of 35 in the larger one that the README
-# tells of. Yours may differ by a few: where sums are added up in another order, a robot soon takes another
-# path.)
+# (In the larger run that the README tells of it was 2 and 17 of 35. Yours may differ by a few: where sums are
+# added up in another order, a robot soon takes another path.)
 #
 # ## A sharper comparison: the same scenes
 #
