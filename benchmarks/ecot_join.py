@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from apart import again, peak_gb
 from machine import report
 
 from radlite import Episode, EpisodeDataset, write_dataset
@@ -89,18 +87,10 @@ def dataset(folder: Path, records: int) -> None:
     ))  # fmt: skip
 
 
-def peak_mb() -> float:
-    """The most that this process has held so far. `getrusage` would also count the process that started it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-
-
 def work(way: str, folder: Path, records: int) -> dict:
     """One way to join, in this process."""
     known = [BridgeEpisode(*key(n), instruction(n), STEPS) for n in range(records)] if way == "join" else None
-    before, began, path = peak_mb(), time.perf_counter(), folder / "ecot.json"
+    before, began, path = peak_gb(), time.perf_counter(), folder / "ecot.json"
     if known:
         with join_ecot(read_ecot(path), known) as joined:
             found = joined.report
@@ -108,11 +98,12 @@ def work(way: str, folder: Path, records: int) -> dict:
             assert last is not None and None not in last
     else:
         found = annotate_from_ecot(EpisodeDataset(folder / "bridge"), path, folder / "annotated")
-    seconds, peak = time.perf_counter() - began, peak_mb()
+    seconds, peak = time.perf_counter() - began, peak_gb()
     assert found.matched == (records if known else EPISODES) and found.agreement == 1
     return {
         "way": way, "seconds": round(seconds, 1), "mb_per_s": round(path.stat().st_size / 1e6 / seconds, 2),
-        "peak_mb": round(peak, 1), "above_mb": round(peak - before, 1), "matched": found.matched, "chains": found.steps,
+        "peak_mb": round(1e3 * peak, 1), "above_mb": round(1e3 * (peak - before), 1),
+        "matched": found.matched, "chains": found.steps,
     }  # fmt: skip
 
 
@@ -132,8 +123,9 @@ def main() -> None:
         dataset(folder / "bridge", records)
         size, rows = (folder / "ecot.json").stat().st_size, []
         for way in ("annotate", "join"):
-            command = [sys.executable, __file__, "--work", way, name, str(records)]
-            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            rows.append(again("--work", way, name, str(records)))
+            if isinstance(rows[-1], str):
+                raise SystemExit(rows[-1])
     report("ecot_join", {"gb": args.gb}, {"bytes": size, "records": records, "episodes": EPISODES, "rows": rows})
 
 
