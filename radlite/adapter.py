@@ -16,6 +16,7 @@ from radlite.actions import ActionStats
 from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder, write_folder
 from radlite.errors import RadliteError
 from radlite.families import Family
+from radlite.lora import fuse
 from radlite.vlm import VLM
 
 SHIPPED = ("rad", "ecot")
@@ -101,7 +102,9 @@ def with_lora(model: nn.Module, family: Family, rank: int, rows: list[int], alph
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
     tables = rows if tied else {"embed_tokens": rows, "lm_head": rows}
     lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=family.lora_targets, trainable_token_indices=tables or None)
-    return _peft(model, lora)
+    model = _peft(model, lora)
+    fuse(model)
+    return model
 
 
 def _peft(model: nn.Module, settings: LoraConfig) -> PeftModel:

@@ -41,6 +41,8 @@ class CollateConfig:
         path_noise: share of robot samples that read a made-up path in GRIPPER POSITION (its labels stay true). The true
             one shows the frames to come, and so the action, more plainly than MOVE REASONING does; a policy that learnt
             to read it there follows its own vague path in a rollout and not its reasoning.
+        crossed: share of blind rows whose way, move and action are another row's, against their SUBTASK REASONING. Elsewhere all of
+            a chain agrees, and an action learnt from any part of it need not follow the way once that says something else.
         plan_frames: task and plan carry loss in that many first frames of an episode; later ones read them as given, as in a
             rollout, which keeps what the first frame said. What a plan remembers (where a thing stood) cannot be seen
             later, and a policy made to say it nevertheless learns to guess. None: in all frames.
@@ -54,13 +56,14 @@ class CollateConfig:
     reasoning_dropout: float = 0.0
     field_dropout: float = 0.0
     path_noise: float = 0.0
+    crossed: float = 0.0
     plan_frames: int | None = None
     mask_prompt: bool = True
     fields: tuple[str, ...] = FIELDS
     human_fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("reasoning_dropout", "field_dropout", "path_noise"):
+        for name in ("reasoning_dropout", "field_dropout", "path_noise", "crossed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RadliteError(f"{name} between 0 and 1", repr(getattr(self, name)), "give a probability")
         if self.plan_frames is not None and self.plan_frames < 1:
@@ -237,21 +240,35 @@ def collate(
     return _batch(rows, vlm, config, vlm.pixel_values(np.stack([s.image for s in samples])))
 
 
-def collate_blind(samples: Sequence[Sample], vlm: VLM, stats: ActionStats, config: CollateConfig = CollateConfig()) -> Batch:
+def collate_blind(
+    samples: Sequence[Sample],
+    vlm: VLM,
+    stats: ActionStats,
+    config: CollateConfig = CollateConfig(),
+    key: tuple[int, ...] = (0,),
+) -> Batch:
     """Robot samples without their picture: instruction and SUBTASK REASONING are read, what follows from them is paid.
 
     Where the gripper and the thing are only the picture tells; which subtask, way, motion and action follow can be read off the
     words. Such a row has a third of the tokens, so that a policy sees more of them, and every distance often enough.
+
+    In a crossed row (`CollateConfig.crossed`, drawn with `key`) MOVE REASONING, which follows from nothing before it, is read;
+    MOVE and the action, which follow from it, are paid.
     """
+    rng = np.random.default_rng(key)
+    crossed = rng.random(len(samples)) < config.crossed
     rows = []
-    for sample in samples:
+    for i, sample in enumerate(samples):
         row = _Row([], [], [], [])
         row.add(vlm.prompt_ids(sample.instruction, picture=False), "prompt", False)
-        for name, text in field_texts(sample.reasoning or Reasoning()):
+        chain, acting = sample.reasoning or Reasoning(), samples[i - 1] if crossed[i] else sample
+        other = acting.reasoning or Reasoning()
+        chain = chain.replace(move_reason=other.move_reason, move=other.move)
+        for name, text in field_texts(chain):
             if name in BLIND_FIELDS:
-                row.add(vlm.encode_chain(text), name, BLIND_FIELDS[name])
+                row.add(vlm.encode_chain(text), name, BLIND_FIELDS[name] and not (crossed[i] and name == "move_reason"))
         row.add(vlm.encode(f" {ACTION_TAG}"), "action", False)
-        row.add(_action_ids(sample, vlm, stats), "action", True)
+        row.add(_action_ids(acting, vlm, stats), "action", True)
         rows.append(row)
     return _batch(rows, vlm, config, None)
 

@@ -302,7 +302,7 @@ def report(out: str | Path) -> Path:
 
 def demo_training(steps: int) -> TrainConfig:
     """How both arms are trained in the demo, and what `radlite train` takes by default."""
-    return TrainConfig(steps=steps, collate=CollateConfig(path_weight=0.3, path_noise=1.0, plan_frames=12))
+    return TrainConfig(steps=steps, collate=CollateConfig(path_weight=0.3, path_noise=1.0, crossed=0.3, plan_frames=12))
 
 
 def versions() -> dict[str, str]:

@@ -207,9 +207,10 @@ class _Run:
         Every process has its share of the sequences, maybe none. All of them draw the same dropout and know the weight of the
         whole, so that many processes do just what one would do.
         """
-        wholes = [(collate(samples, self.vlm, self.stats, self.config.collate, (self.config.seed, step)), "")]
+        settings, key = self.config.collate, (self.config.seed, step)
+        wholes = [(collate(samples, self.vlm, self.stats, settings, key), "")]
         if blind:
-            wholes.append((collate_blind(blind, self.vlm, self.stats, self.config.collate), "blind_"))
+            wholes.append((collate_blind(blind, self.vlm, self.stats, settings, key), "blind_"))
         rank, ranks, pieces = self.accelerator.process_index, self.accelerator.num_processes, []
         for whole, prefix in wholes:
             if rank >= len(whole.input_ids):

@@ -32,7 +32,7 @@ class Scale:
 
     robot_episodes: int = 640
     human_episodes: int = 800
-    steps: int = 600
+    steps: int = 1000
     robot_per_batch: int = 10
     human_per_batch: int = 11
     blind_per_batch: int = 24
