@@ -29,8 +29,8 @@ def scales(tokenizer: PreTrainedTokenizerBase) -> list[Tensor]:
 class Medians:
     """Replaces a number that was chosen greedily by the median over its scale."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, size: int, device: torch.device) -> None:
-        self.ids = [ids.to(device) for ids in scales(tokenizer)]
+    def __init__(self, scales: list[Tensor], size: int, device: torch.device) -> None:
+        self.ids = [ids.to(device) for ids in scales]
         self.scale_of = torch.full((size,), -1, device=device)
         for k, ids in enumerate(self.ids):
             self.scale_of[ids] = k

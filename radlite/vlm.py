@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class VLM:
         """Rows of the embedding, unused ones included."""
         return self.base.get_input_embeddings().weight.shape[0]
 
-    @property
+    @cached_property
     def never_in_text(self) -> list[int]:
         """Ids that a chain cannot hold: specials but eos, action tokens, rows without a token."""
         special = {
@@ -109,6 +110,13 @@ class VLM:
         }
         unused = range(len(self.tokenizer), self.vocabulary)
         return sorted(special | set(self.action_ids.tolist()) | set(unused))
+
+    @cached_property
+    def scales(self) -> list[Tensor]:
+        """Ids of the numbers that are one token each, see `scales`; found once, which takes a while for a large vocabulary."""
+        from radlite.scales import scales  # which needs the vocabulary of the tiny model, and that a VLM
+
+        return scales(self.tokenizer)
 
     def prompt_text(self, instruction: str) -> str:
         """The question that is put to the robot (ECoT's wording)."""
@@ -201,7 +209,7 @@ class VLM:
         """Last hidden states before the output layer.
 
         Args:
-            input_ids: (B, T), right padded.
+            input_ids: (B, T), padded on one side.
             attention_mask: (B, T), 1 for tokens and 0 for padding, or None without padding.
             pixel_values: (B, ...), or None for text alone.
             image_features: (B, image_tokens, F) instead of pixels, to compute them once.
@@ -212,7 +220,11 @@ class VLM:
         if image_features is None and pixel_values is not None:
             image_features = self.image_features(pixel_values)
         inputs = self.decoder_inputs(input_ids, attention_mask, image_features)
-        return self.text_model(**inputs, attention_mask=attention_mask, use_cache=False).last_hidden_state
+        # no token sees what comes after it: where padding comes last, attention needs no mask and does half of the work
+        first = attention_mask is not None and not bool(attention_mask[:, 0].all())
+        return self.text_model(
+            **inputs, attention_mask=attention_mask if first else None, use_cache=False
+        ).last_hidden_state
 
     def decoder_inputs(self, ids: Tensor, mask: Tensor | None, features: Tensor | None) -> dict[str, Any]:
         """Arguments of the language decoder for sequences (B, T): embeddings, and what the family adds to them."""

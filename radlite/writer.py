@@ -60,7 +60,7 @@ class Writer:
         self.actions = vlm.action_ids.to(vlm.device)
         self.acts = set(self.actions.tolist())
         self.banned = torch.tensor(vlm.never_in_text, device=vlm.device)
-        self.medians = Medians(vlm.tokenizer, vlm.vocabulary, vlm.device) if mode == "expectation" else None
+        self.medians = Medians(vlm.scales, vlm.vocabulary, vlm.device) if mode == "expectation" else None
         most = room + len(self.tag) + ACTION_DIM + 1 + MOST  # tokens that are looked at
         self.draws = [None if s is None else np.random.default_rng(s).random(most) * (1 - 1e-6) for s in seeds]
         rows = len(chains)

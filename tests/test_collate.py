@@ -354,3 +354,34 @@ def test_a_blind_row_tells_what_is_seen_and_pays_for_what_follows(vlm):
         assert text.endswith(f"{seen}{words} ACTION:") and "PLAN:" not in text and "VISIBLE OBJECTS:" not in text
     loss = rad_loss(vlm, batch)
     assert torch.isfinite(loss.total) and set(loss.fields) == {*follows, "action"}
+
+
+def test_a_crossed_row_acts_upon_the_way_of_another(vlm):
+    far = FULL.replace(move_reason="The way is 9 cm left, 0 cm forward, 0 cm up, jaws open.", move="move left, jaws open")
+    some = [sample(FULL, np.zeros(7)), sample(far, np.full(7, 0.01)), sample(FULL, np.full(7, -0.01))]
+    plain, crossed = (collate_blind(some, vlm, BRIDGE_STATS, CollateConfig(crossed=c)) for c in (0.0, 1.0))
+
+    def words(batch, row, field):
+        return vlm.decode(batch.input_ids[row, batch.roles[row] == ROLE[field]].tolist())
+
+    def actions(batch, row):
+        return batch.labels[row][(batch.roles[row] == ROLE["action"]) & (batch.labels[row] != IGNORE)].tolist()
+
+    for row, one in enumerate(some):
+        for field in ("prompt", "subtask_reason", "subtask"):
+            assert words(crossed, row, field) == words(plain, row, field)
+        for field in ("move_reason", "move"):  # whose they are: those of the row before it
+            assert words(crossed, row, field) == words(plain, row - 1, field)
+        assert actions(crossed, row) == actions(plain, row - 1) != actions(plain, row)
+        for field, paid in (("subtask_reason", False), ("subtask", True), ("move_reason", False), ("move", True)):
+            labels = crossed.labels[row, crossed.roles[row] == ROLE[field]]
+            assert ((labels != IGNORE) == paid).all(), field
+    assert some[0].reasoning == FULL and one.reasoning == FULL  # a sample is not changed
+
+
+def test_which_rows_are_crossed_is_drawn_with_the_key(vlm):
+    some = [sample(FULL, np.full(7, 0.001 * i)) for i in range(40)]
+    batches = [collate_blind(some, vlm, BRIDGE_STATS, CollateConfig(crossed=0.3), key) for key in ((0, 1), (0, 1), (0, 2))]
+    paid = [((b.labels != IGNORE) & (b.roles == ROLE["move_reason"])).any(1) for b in batches]
+    assert paid[0].equal(paid[1]) and not paid[0].equal(paid[2])
+    assert 4 <= (~paid[0]).sum() <= 20  # of 40, 12 expected; 4 and 20 are beyond 2.7 sigma

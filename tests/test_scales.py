@@ -17,7 +17,7 @@ def _id(token):
 
 
 def _medians():
-    return Medians(TOKENIZER, SIZE, torch.device("cpu"))
+    return Medians(scales(TOKENIZER), SIZE, torch.device("cpu"))
 
 
 def test_scales_hold_every_number_once_and_in_order():
@@ -67,5 +67,5 @@ def test_a_tokenizer_that_spells_its_numbers_has_no_scales():
 
     plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, "<unk>")))
     assert scales(plain) == []
-    medians = Medians(plain, 2, torch.device("cpu"))
+    medians = Medians(scales(plain), 2, torch.device("cpu"))
     assert medians(torch.tensor([1]), torch.zeros(1, 2)).item() == pytest.approx(1)

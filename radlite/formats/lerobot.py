@@ -83,7 +83,7 @@ class LeRobotReader:
         self.starts, self.metas = _read_episodes(root)
         self.num_frames = self.starts[-1]
         self._files = _numbered(root / "data")
-        self._footers = [_footer(path) for path in self._files]
+        self._footers = [read_footer(path) for path in self._files]
         groups = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
         self._groups = groups
         self._group_starts = [0, *accumulate(self._footers[f].row_group(g).num_rows for f, g in groups)]
@@ -256,7 +256,7 @@ def _read_episodes(root: Path) -> tuple[list[int], list[str]]:
 
 def _read_small(path: Path, needed: set[str], wanted: set[str] | None = None) -> pa.Table:
     """A small table under meta/; with `wanted`, only those and the needed columns (the rest may be large)."""
-    footer = _footer(path)
+    footer = read_footer(path)
     names = set(footer.schema.to_arrow_schema().names)
     if needed - names:
         raise RadliteError(f"column {min(needed - names)!r} in {path}", "no such column", _AGAIN)
@@ -265,7 +265,8 @@ def _read_small(path: Path, needed: set[str], wanted: set[str] | None = None) ->
         return pq.ParquetFile(path, metadata=footer).read(columns=keep)
 
 
-def _footer(path: Path) -> pq.FileMetaData:
+def read_footer(path: Path) -> pq.FileMetaData:
+    """What a parquet file says of itself: schema, row groups, sizes."""
     with _parquet_errors(path):
         return pq.read_metadata(path)
 

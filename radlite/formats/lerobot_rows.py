@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from radlite.errors import RadliteError
-from radlite.formats.lerobot import LeRobotReader
+from radlite.formats.lerobot import LeRobotReader, read_footer
 
 BATCH = 64  # rows
 MOST_PIXELS = 1 << 26  # of a frame: 8192 x 8192
@@ -163,14 +163,14 @@ def _check_meta(root: Path) -> None:
     for path in (root / "meta" / name for name in ("info.json", "tasks.jsonl", "tasks.parquet")):
         size = path.stat().st_size if path.is_file() else 0
         if path.suffix == ".parquet" and size:
-            footer = _footer(path)
+            footer = read_footer(path)
             size = max(size, footer.num_rows, *(footer.row_group(g).total_byte_size for g in range(footer.num_row_groups)))
         if size > MOST_META:
             found = f"{size / 2**20:,.0f} MiB"
             raise RadliteError(f"at most {MOST_META >> 20} MiB in {path}", found, "do not use this dataset as it is")
     seen: dict[int, Path] = {}
     for path in sorted((root / "meta" / "episodes").glob("*/*.parquet")):
-        footer = _footer(path)
+        footer = read_footer(path)
         if footer.num_rows > MOST_EPISODES:
             raise RadliteError(f"at most {MOST_EPISODES:,} episodes in {path}", f"{footer.num_rows:,}", _DIVIDE)
         if "episode_index" not in footer.schema.to_arrow_schema().names:
@@ -180,10 +180,3 @@ def _check_meta(root: Path) -> None:
                 found = f"episode {number} again, after {seen[number]}" if seen[number] != path else f"episode {number} twice"
                 raise RadliteError(f"every episode once in column 'episode_index' of {path}", found, "keep one of the two")
             seen[number] = path
-
-
-def _footer(path: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(path)
-    except Exception as error:
-        raise RadliteError(f"a readable parquet file at {path}", _line(error), _AGAIN) from error
