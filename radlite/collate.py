@@ -41,8 +41,8 @@ class CollateConfig:
         path_noise: share of robot samples that read a made-up path in GRIPPER POSITION (its labels stay true). The true
             one shows the frames to come, and so the action, more plainly than MOVE REASONING does; a policy that learnt
             to read it there follows its own vague path in a rollout and not its reasoning.
-        crossed: share of blind rows whose way, move and action are another row's, against their SUBTASK REASONING. Elsewhere all of
-            a chain agrees, and an action learnt from any part of it need not follow the way once that says something else.
+        crossed: share of blind rows whose way, move and action are another row's, against their SUBTASK REASONING. Elsewhere
+            all of a chain agrees, and an action learnt from any part of it need not follow a way that is changed.
         plan_frames: task and plan carry loss in that many first frames of an episode; later ones read them as given, as in a
             rollout, which keeps what the first frame said. What a plan remembers (where a thing stood) cannot be seen
             later, and a policy made to say it nevertheless learns to guess. None: in all frames.

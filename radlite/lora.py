@@ -57,7 +57,7 @@ class FusedLinear(Linear):
 
 
 def fuse(model: nn.Module) -> None:
-    """Makes every LoRA layer of a peft model over a plain linear layer a `FusedLinear`, in place. Quantised ones stay as they are."""
+    """Makes every LoRA layer over a plain linear layer a `FusedLinear`, in place; those over quantised ones stay peft's."""
     for module in model.modules():
         if type(module) is Linear and type(module.base_layer) is nn.Linear:
             module.__class__ = FusedLinear

@@ -14,11 +14,12 @@ from radlite.actions import ACTION_DIM
 from radlite.dataset_writer import write_dataset
 from radlite.episode import Episode
 from radlite.errors import RadliteError
+from radlite.findings import Report
 from radlite.formats.card import ACTION_KEY, REASONING_KEY, STATE_KEY
 from radlite.formats.lerobot import decode_image
 from radlite.formats.lerobot_rows import pictures, vectors
 from radlite.formats.staging import replace_text
-from radlite.validate import Report, open_rows, read_chain, wanted_columns
+from radlite.validate import open_rows, read_chain, wanted_columns
 
 MOST_EPISODE = 1 << 32  # bytes of an episode's pictures, unpacked
 

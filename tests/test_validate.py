@@ -17,10 +17,11 @@ from radlite.cli import main
 from radlite.data_command import escaped
 from radlite.episodes import Episode, EpisodeDataset, write_dataset
 from radlite.errors import RadliteError
+from radlite.findings import ERRORS, REMARKS
 from radlite.formats import lerobot_rows
 from radlite.quarantine import good_episodes
 from radlite.reasoning import Box, Reasoning
-from radlite.validate import ERRORS, REMARKS, examine
+from radlite.validate import examine
 
 SAMPLES = Path(__file__).resolve().parents[1] / "data_samples"
 DATA, EPISODES = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
