@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from radlite import import_video, rlds_command, schema, subset
 from radlite.errors import RadliteError
 
 if TYPE_CHECKING:
-    from radlite.validate import Finding, Report
+    from radlite.findings import Finding, Report
 
 EXAMPLES = 3  # of a check, without --json
 
@@ -39,6 +39,10 @@ def add(commands, command, whole) -> None:
     p.add_argument("--origin", help="where the episodes come from; by default what the present card says")
     p.add_argument("--license", help="as the Hub abbreviates it; by default what the present card says, else 'other'")
     p.add_argument("--out", type=Path, help="Markdown file; printed otherwise")
+    rlds_command.add(parts, command, whole)
+    import_video.add(parts, command)
+    subset.add(parts, command)
+    schema.add(parts, command)
 
 
 def escaped(text: object) -> str:
@@ -46,14 +50,15 @@ def escaped(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def _say(text: str = "") -> None:
+def say(text: str = "") -> None:
     """Prints text that was escaped; a terminal that cannot show a letter gets its number."""
     coding = sys.stdout.encoding or "utf-8"
     print(text.encode(coding, "backslashreplace").decode(coding))
 
 
 @contextmanager
-def _escaped_errors():
+def escaped_errors():
+    """Errors within, escaped: they quote what lies in datasets."""
     try:
         yield
     except RadliteError as error:
@@ -70,7 +75,7 @@ def _share(text: str) -> float:
 def _examine(path: Path, decode: bool = False) -> Report:
     from radlite.validate import examine
 
-    with _escaped_errors():
+    with escaped_errors():
         return examine(path, decode=decode)
 
 
@@ -80,7 +85,7 @@ def _run_info(args) -> None:
     lengths, tasks = report.lengths, report.instructions
     size = sum(p.stat().st_size for part in ("data", "meta") for p in (args.path / part).rglob("*") if p.is_file())
     often = sorted(tasks.items(), key=lambda item: -item[1])[:EXAMPLES]
-    _say(
+    say(
         f"{escaped(args.path)}: {_count(report.num_episodes, report.embodiment + ' episode')} of {min(lengths)} to "
         f"{max(lengths)} frames, {_count(report.num_frames, 'frame')} of {height}x{width} pixels at {report.fps:g} a second "
         f"({report.num_frames / report.fps:,.0f} s in all), {size / 1e6:,.1f} MB on disk.\n"
@@ -100,49 +105,51 @@ def _run_stats(args) -> None:
         return
     for name, stats in report.vectors.items():
         title = f"{name} ({_count(stats['count'][0], 'row')})"
-        _say(f"{title:<32}" + "".join(f"{t:>9}" for t in ("min", "1%", "mean", "99%", "max")))
+        say(f"{title:<32}" + "".join(f"{t:>9}" for t in ("min", "1%", "mean", "99%", "max")))
         for k, dimension in enumerate(stats["names"] if stats["count"][0] else ()):
             row = (stats[key][k] for key in ("min", "q01", "mean", "q99", "max"))
-            _say(f"  {escaped(dimension):<30}" + "".join(f"{value:9.4f}" for value in row))
-        _say()
-    _say(f"{'words of a chain':<32}{'frames':>9}{'mean':>9}{'most':>9}")
+            say(f"  {escaped(dimension):<30}" + "".join(f"{value:9.4f}" for value in row))
+        say()
+    say(f"{'words of a chain':<32}{'frames':>9}{'mean':>9}{'most':>9}")
     for name, (count, total, most) in words.items():
-        _say(f"  {name:<30}{count:9}{total / count:9.1f}{most:9}")
-    _say(f"\n{'frames of an episode':<32}{'min':>9}{'mean':>9}{'max':>9}")
-    _say(f"{'':<32}{min(lengths):9}{sum(lengths) / len(lengths):9.1f}{max(lengths):9}")
-    _say("\nepisodes, by instruction")
+        say(f"  {name:<30}{count:9}{total / count:9.1f}{most:9}")
+    say(f"\n{'frames of an episode':<32}{'min':>9}{'mean':>9}{'max':>9}")
+    say(f"{'':<32}{min(lengths):9}{sum(lengths) / len(lengths):9.1f}{max(lengths):9}")
+    say("\nepisodes, by instruction")
     for task, count in sorted(report.instructions.items(), key=lambda item: -item[1]):
-        _say(f"{count:8}  {_quoted(task)}")
+        say(f"{count:8}  {_quoted(task)}")
 
 
 def _run_validate(args) -> int:
+    from radlite.formats.card import told_by_card
     from radlite.quarantine import quarantine
 
     if args.quarantine and args.no_pictures:
         raise RadliteError("pictures that were looked at, for --quarantine", "--no-pictures", "leave out one of the two")
     reports = [_examine(path, decode=not args.no_pictures) for path in args.paths]
     failed = [report for report in reports if report.share_bad > args.most]
-    with _escaped_errors():
-        written = quarantine(reports, args.quarantine, [_license(Path(r.path)) for r in reports]) if args.quarantine else []
+    licenses = [told_by_card(Path(r.path))[1] for r in reports]
+    with escaped_errors():
+        written = quarantine(reports, args.quarantine, licenses) if args.quarantine else []
     if args.json:
         print(json.dumps({"most": args.most, "passed": not failed, "remarks": _between(reports),
                           "sources": [r.to_dict() for r in reports]}, indent=1))  # fmt: skip
         return 1 if failed else 0
     for line in (*_table(reports), *_examples(reports), *_between(reports)):
-        _say(line)
+        say(line)
     for path in written:
-        _say(f"good episodes in {escaped(path).removesuffix('.bad.json')}, bad ones listed in {escaped(path)}")
+        say(f"good episodes in {escaped(path).removesuffix('.bad.json')}, bad ones listed in {escaped(path)}")
     for report in reports:
         verdict = "more than" if report in failed else "not more than"
-        _say(f"{'FAILED' if report in failed else 'passed'}: {escaped(report.path)}: {len(report.bad)} of "
+        say(f"{'FAILED' if report in failed else 'passed'}: {escaped(report.path)}: {len(report.bad)} of "
              f"{_count(report.num_episodes, 'episode')} bad ({report.share_bad:.1%}, {verdict} {args.most:.1%})")  # fmt: skip
     return 1 if failed else 0
 
 
 def _table(reports: list[Report]) -> list[str]:
     """One row a check, one column a source."""
+    from radlite.findings import ERRORS, REMARKS
     from radlite.formats.card import ACTION_KEY
-    from radlite.validate import ERRORS, REMARKS
 
     rows = [("", [escaped(Path(r.path).resolve().name)[:24] for r in reports])]
     rows += [(title, [f"{of(r)}" for r in reports]) for title, of in (
@@ -161,8 +168,8 @@ def _table(reports: list[Report]) -> list[str]:
 
 def _cell(report: Report, check: str) -> str:
     """How often; "-" where the check does not apply."""
+    from radlite.findings import COLUMNS
     from radlite.formats.card import ACTION_KEY, STATE_KEY
-    from radlite.validate import COLUMNS
 
     column = COLUMNS.get(check)
     if column in (ACTION_KEY, STATE_KEY) and column not in report.vectors or check == "no chain" and report.embodiment == "robot":
@@ -181,7 +188,7 @@ def _range(stats: dict | None, span: slice, unit: str) -> str:
 
 def _examples(reports: list[Report]) -> list[str]:
     """The first bad episodes of each check; all of the bad ones are counted above."""
-    from radlite.validate import ERRORS, REMARKS
+    from radlite.findings import ERRORS, REMARKS
 
     lines = []
     for report in reports:
@@ -210,39 +217,33 @@ def _between(reports: list[Report]) -> list[str]:
 
 
 def _run_card(args) -> None:
-    from radlite.formats.card import ACTION_KEY, IMAGE_KEY, REASONING_KEY, STATE_KEY, UNITS, card_text
+    from radlite.formats.card import (
+        ACTION_KEY,
+        IMAGE_KEY,
+        REASONING_KEY,
+        STATE_KEY,
+        UNITS,
+        card_text,
+        told_by_card,
+    )
     from radlite.formats.lerobot_writer import INDEX_COLUMNS
     from radlite.formats.staging import replace_text
     from radlite.validate import open_rows
 
-    with _escaped_errors():
+    with escaped_errors():
         rows, dataset, camera = open_rows(args.path)
     known = {camera: UNITS[IMAGE_KEY], **{key: UNITS[key] for key in (STATE_KEY, ACTION_KEY, REASONING_KEY)}}
     others = [name for name in rows.features if name not in (*known, *INDEX_COLUMNS, "timestamp")]
     units = {name: text for name, text in known.items() if name in rows.features} | dict.fromkeys(others, "not read by radlite")
     keys = ("embodiment", "num_episodes", "num_frames", "fps", "image_shape", "instructions")
     info = {key: getattr(dataset, key) for key in keys}
-    origin = args.origin or _readme(args.path).partition("\n## Origin\n")[2].split("\n\n")[0].strip() or "not told"
-    text = card_text(info, units, origin, args.license or _license(args.path))
+    origin, license = told_by_card(args.path)
+    text = card_text(info, units, args.origin or origin or "not told", args.license or license)
     text = "\n".join(map(escaped, text.split("\n")))
     if args.out:
         replace_text(args.out, text)
     else:
-        _say(text.rstrip("\n"))
-
-
-def _readme(path: Path) -> str:
-    try:
-        with (path / "README.md").open(encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return ""
-
-
-def _license(path: Path) -> str:
-    """The licence that the present card tells in its first lines; "other" where it tells none."""
-    told = re.search(r"^license: ([\w.-]{1,40})$", _readme(path).partition("\n---\n")[0], re.M)
-    return told[1] if told else "other"
+        say(text.rstrip("\n"))
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,28 @@ def good_episodes(report: Report) -> Iterator[Episode]:
     Raises:
         RadliteError: the pictures were not examined and one is broken, or an episode is too large to be held in memory.
     """
-    rows, dataset, camera = open_rows(Path(report.path))
-    bad, kept, shape = report.bad, _Kept(), dataset.image_shape
-    for episode, step, count, part in rows.segments(wanted_columns(rows, camera)):
-        if episode in bad:
+    return read_episodes(Path(report.path), set(range(report.num_episodes)) - set(report.bad))
+
+
+def read_episodes(path: Path, wanted: Collection[int], numbers: Sequence[int] | None = None) -> Iterator[Episode]:
+    """Some episodes of a dataset that may be damaged elsewhere, in their order, one in memory at a time.
+
+    Args:
+        path: the dataset.
+        wanted: numbers of the episodes.
+        numbers: of every episode, what errors call it; its own number by default.
+
+    Raises:
+        RadliteError: one of them is damaged, or too large to be held in memory.
+    """
+    rows, dataset, camera = open_rows(path)
+    kept, shape, lengths = _Kept(), dataset.image_shape, np.diff(rows.starts).tolist()
+    for episode, step, count, part in rows.segments(wanted_columns(rows, camera), wanted):
+        if episode not in wanted:
             continue
         if isinstance(part, RadliteError):
             raise part
-        where, length = f"of episode {episode} of {report.path}", report.lengths[episode]
+        where, length = f"of episode {episode if numbers is None else numbers[episode]} of {path}", lengths[episode]
         if step == 0:
             if length * int(np.prod(shape)) > MOST_EPISODE:
                 expected, found = f"at most {MOST_EPISODE >> 30} GiB of pixels {where}", f"{length} frames of {shape}"
@@ -87,7 +101,8 @@ def good_episodes(report: Report) -> Iterator[Episode]:
             if name in rows.features:
                 kept.add(key, vectors(part.column(name), ACTION_DIM))
         if step + count == length:
-            yield Episode(task, embodiment=report.embodiment, fps=report.fps, meta=json.loads(rows.metas[episode]), **kept.all())
+            meta = json.loads(rows.metas[episode])
+            yield Episode(task, embodiment=dataset.embodiment, fps=dataset.fps, meta=meta, **kept.all())
 
 
 class _Kept:

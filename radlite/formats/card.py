@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 IMAGE_KEY, STATE_KEY, ACTION_KEY, REASONING_KEY = (
@@ -86,3 +88,14 @@ def card_text(
         # indented and quoted: an instruction is anybody's text and must not become Markdown
         instructions="\n".join("    " + json.dumps(task, ensure_ascii=False) for task in tasks[:most]),
     )
+
+
+def told_by_card(folder: Path) -> tuple[str, str]:
+    """(origin, licence) as the card of a dataset tells them; "" and "other" where it does not."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+            text = file.read(1 << 20)
+    except OSError:
+        text = ""
+    license = re.search(r"^license: ([\w.-]{1,40})$", text.partition("\n---\n")[0], re.M)
+    return text.partition("\n## Origin\n")[2].split("\n\n")[0].strip(), license[1] if license else "other"

@@ -82,7 +82,7 @@ class LeRobotReader:
         self.tasks = _read_tasks(root)
         self.starts, self.metas = _read_episodes(root)
         self.num_frames = self.starts[-1]
-        self._files = _numbered(root / "data")
+        self._files = self._data_files()
         self._footers = [read_footer(path) for path in self._files]
         groups = [(f, g) for f, footer in enumerate(self._footers) for g in range(footer.num_row_groups)]
         self._groups = groups
@@ -175,6 +175,9 @@ class LeRobotReader:
         start, images = self._held[1]
         return images[frame - start].as_py()
 
+    def _data_files(self) -> list[Path]:
+        return _numbered(self.root / "data")
+
     def _check(self) -> None:
         """The parts agree: every feature is a column of every file, and all count the same frames."""
         if not self._files:
@@ -201,7 +204,8 @@ def _read_info(root: Path) -> dict[str, Any]:
         raise RadliteError(f"JSON in {path}", str(error), _AGAIN) from error
     version = info.get("codebase_version") if isinstance(info, dict) else None
     if version != "v3.0":
-        fix = "convert older datasets with LeRobot's convert_dataset_v21_to_v30"
+        run = "`python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=OWNER/NAME --push-to-hub=false`"
+        fix = f"convert v2.1 with {run}; older ones take a step before, see docs/bridge.md"
         raise RadliteError(f"codebase_version 'v3.0' in {path}", repr(version), fix)
     kinds = {"features": dict, "fps": (int, float), "total_frames": int}
     for key, kind in kinds.items():

@@ -7,7 +7,7 @@ group, and sizes are looked at before anything is unpacked: no number in a file 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -47,10 +47,17 @@ class LeRobotRows(LeRobotReader):
             self._check_info()
             self._check_data()
 
-    def segments(self, columns: list[str]) -> Iterator[tuple[int, int, int, pa.RecordBatch | RadliteError]]:
-        """(episode, its first step, number of rows, the rows or why they cannot be read): all frames, `BATCH` at most at once."""
+    def segments(
+        self, columns: list[str], wanted: Container[int] | None = None
+    ) -> Iterator[tuple[int, int, int, pa.RecordBatch | RadliteError]]:
+        """(episode, its first step, number of rows, the rows or why they cannot be read): all frames, `BATCH` at most at once.
+
+        With `wanted`, row groups that hold none of these episodes are left out.
+        """
         for group, (file, index) in enumerate(self._groups):
             at, end, path = self._group_starts[group], self._group_starts[group + 1], self._files[file]
+            if wanted is not None and not any(episode in wanted for episode, *_ in self._spans(at, end)):
+                continue
             try:
                 for batch in self._batches(file, index, columns):
                     if at + len(batch) > end:

@@ -21,11 +21,12 @@ from radlite.formats.json_stream import quoted
 
 MOST_VALUES = 100_000  # of a list, where they do not come packed
 MOST_FEATURES = 10_000
-_FEW = 100  # fields of a message that should have one or two
+_FEW = 10  # fields of a message that should have one or two
 
 _KINDS = {1: "bytes", 2: "floats", 3: "whole numbers"}
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5  # wire types
 _AGAIN = "download or write that file again"
+_OTHER = "see whether this is another copy of the dataset: docs/bridge.md"
 
 
 class Example:
@@ -87,12 +88,11 @@ class Example:
         """(wire type, value) of the list under `name`, which is of the wanted kind."""
         if name not in self._features:
             known = ", ".join(sorted(self._features)[:40])
-            fix = "is this another dataset, or another copy of it? See docs/bridge.md"
-            raise RadliteError(f"a feature {name!r}", f"{len(self._features)} others: {quoted(known, 400)}", fix)
+            raise RadliteError(f"a feature {name!r}", f"{len(self._features)} others: {quoted(known, 400)}", _OTHER)
         lists = [(k, value) for k, wire, value in _fields(self._features[name], _FEW) if wire == _BYTES and k in _KINDS]
         if len(lists) != 1 or lists[0][0] != wanted:
-            found = f"{' and '.join(_KINDS[k] for k, _ in lists) or 'nothing'}"
-            raise RadliteError(f"a list of {_KINDS[wanted]} in {name!r}", found, "is this another copy of the dataset?")
+            found = " and ".join(_KINDS[k] for k, _ in lists[:3]) or "nothing"
+            raise RadliteError(f"a list of {_KINDS[wanted]} in {name!r}", found, _OTHER)
         return [(wire, value) for k, wire, value in _fields(lists[0][1], MOST_VALUES) if k == 1]
 
 

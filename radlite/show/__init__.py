@@ -15,7 +15,7 @@ from radlite.show.overlay import draw_prediction
 from radlite.show.panel import reasoning_panel
 from radlite.show.report import write_report
 from radlite.show.text import clean
-from radlite.show.video import read_images, read_video, write_mp4
+from radlite.show.video import read_images, read_video, video_frames, write_mp4
 
 __all__ = [
     "Player",
@@ -27,6 +27,7 @@ __all__ = [
     "read_video",
     "reasoning_panel",
     "side_by_side",
+    "video_frames",
     "write_mp4",
     "write_report",
 ]

@@ -8,8 +8,11 @@ only video containers from the local disk, never a playlist that points elsewher
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
@@ -23,6 +26,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 # A text file is "video" to ffmpeg (its tty reader), and a playlist makes it open other files: so containers
 # by name.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,ogg,flv,asf,h264,hevc,ivf"
+_MOST_PIXELS = 1 << 26  # of a picture that is decoded frame by frame: 8192 x 8192
 _READ_ERRORS = (OSError, RuntimeError, IndexError, AttributeError, ValueError, AssertionError)
 
 
@@ -144,6 +148,63 @@ def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[
     if not frames:
         raise RadliteError("a video with frames", f"none in {source}", "check that the recording is complete")
     return np.stack(frames), fps
+
+
+def video_frames(path: str | os.PathLike, fps: float, side: int, pad: bool = False) -> Iterator[np.ndarray]:
+    """A video as small squares at even times; the memory it takes does not depend on the file.
+
+    Frame k is what a player shows k / fps seconds after the first picture, also where the file's own rate changes. Rotation
+    and pixels that are not square are put right first.
+
+    Args:
+        path: as of `read_video`.
+        fps: frames a second to give, > 0.
+        side: height and width of the frames, pixels.
+        pad: keep the whole picture, with black bars; otherwise the middle is kept, as large a square as there is.
+
+    Yields:
+        uint8 (side, side, 3).
+
+    Raises:
+        RadliteError: no such file, not a video, no frame in it, pictures of more than 2^26 pixels, or a file that is damaged or
+            ends too early; that may show only after some frames.
+    """
+    source, count = _existing_file(path), 0
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop ffmpeg
+        command = _sampling(source, fps, side, pad)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
+            try:
+                while len(data := process.stdout.read(side * side * 3)) == side * side * 3:
+                    yield np.frombuffer(data, np.uint8).reshape(side, side, 3)
+                    count += 1
+                status = process.wait()
+            finally:
+                process.kill()
+        log.seek(-min(log.tell(), 1 << 16), os.SEEK_END)
+        said = log.read().decode("utf-8", "replace").strip()
+    if status or not count or "ended prematurely" in said:
+        reason = re.sub(r"^(\[[^]]*\] )+", "", (said.splitlines() or ["no frame"])[0])[:200]
+        expected, found = "a whole video file", f"{source}, of which {count} frames could be read ({reason})"
+        raise RadliteError(expected, found, "copy the clip again, or save it as mp4")
+
+
+def _sampling(source: Path, fps: float, side: int, pad: bool) -> list[str]:
+    """The call of ffmpeg for `video_frames`."""
+    wide = "iw*sar"
+    square = f"crop=w='min(iw,ih/sar)':h='min(ih,{wide})',scale={side}:{side}"
+    if pad:
+        fit = f"{side}*min(1,{{}})"
+        width, height = (f"max(1,round({fit.format(ratio)}))" for ratio in (f"{wide}/ih", f"ih/({wide})"))
+        square = f"scale=w='{width}':h='{height}',format=rgb24,pad={side}:{side}:-1:-1"
+    # round=up: a picture is shown from the first even time at or after its own, so the first one is always there
+    rate = Fraction(fps).limit_denominator(1_000_000)
+    return [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-xerror", "-nostdin",
+        "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", f"{_MOST_PIXELS}",
+        "-i", f"{source.resolve()}", "-map", "0:V:0",  # V: a video, not a cover
+        "-vf", f"fps={rate.numerator}/{rate.denominator}:round=up,{square},setsar=1", "-fps_mode", "passthrough",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
+    ]  # fmt: skip
 
 
 def _decode(reader, max_frames: int | None) -> tuple[list[np.ndarray], float]:

@@ -1,0 +1,193 @@
+"""`radlite data import-video`: clips of a phone, or folders of pictures, as episodes of a human dataset.
+
+An episode holds small square frames at an even rate and the instruction; there is no action, and no reasoning yet. One clip is
+in memory at a time, as the small frames that are kept and never as the file's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radlite.errors import RadliteError
+
+if TYPE_CHECKING:
+    from radlite.dataset_writer import DatasetInfo
+    from radlite.episode import Episode
+
+MOST_CLIP = 1 << 29  # bytes of an episode's pixels: nine minutes of 256x256 at 5 frames a second
+MOST_WORDS = 500  # characters of an instruction
+SIZES = (16, 1024)  # least and most side of a frame, pixels
+_HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode's controls, formats, line ends and what is no character
+_JOINERS = "\u200c\u200d"  # of these, what Persian, Indic scripts and emoji are spelt with
+
+
+def import_clips(
+    clips: Sequence[str | Path],
+    out: str | Path,
+    instructions: str | Sequence[str],
+    *,
+    fps: float = 5.0,
+    pictures_fps: float | None = None,
+    size: int = 256,
+    pad: bool = False,
+    append: bool = False,
+    license: str | None = None,
+) -> DatasetInfo:
+    """Writes a human dataset with one episode a clip, whole or not at all.
+
+    Args:
+        clips: video files and folders of pictures.
+        out: the dataset's folder.
+        instructions: one for all clips, or one a clip.
+        fps: frames a second to keep; frame k is what a player shows at k / fps seconds.
+        pictures_fps: rate at which the pictures of a folder were taken; by default `fps`, so that all of them are kept.
+        size: side of the square frames, pixels.
+        pad: keep whole pictures between black bars; by default the middle of each is kept.
+        append: add to the dataset at `out`, if there is one, which is written anew; it must be a human one of this rate and size.
+        license: for the card, as the Hub abbreviates it; by default what the card at `out` says, else "other".
+
+    Raises:
+        RadliteError: a clip that cannot be read to its end, is too long, or needs other words; or a dataset at `out`.
+    """
+    from radlite.dataset_writer import write_dataset
+    from radlite.formats.card import told_by_card
+
+    words = _one_each([instructions] if isinstance(instructions, str) else instructions, len(clips))
+    _check_numbers(fps, fps if pictures_fps is None else pictures_fps, size)
+    out = Path(out)
+    old = _present(out) if append and (out / "meta" / "info.json").exists() else None
+    origin, told = told_by_card(out) if old else ("", "other")
+    origin += f" {len(clips)} clips of a camera, taken to {fps:g} frames a second by `radlite data import-video`."
+    new = (_episode(Path(c), w, fps, pictures_fps or fps, size, pad) for c, w in zip(clips, words, strict=True))
+    return write_dataset(out, chain(old or (), new), overwrite=old is not None, origin=origin.strip(), license=license or told)
+
+
+def spoken(text: str) -> str:
+    """An instruction as it can stand in a dataset and in a chain's TASK, without spaces at its ends.
+
+    Quotes, markup and every script are text like any other.
+
+    Raises:
+        RadliteError: no words or too many; a line break, or another character that is not seen but changes what is (a control or
+            bidirectional one); "@" or a tag of the chain, which would end the instruction where it stands in one.
+    """
+    from radlite.reasoning import Reasoning
+
+    text = text.strip()
+    if not 0 < len(text) <= MOST_WORDS:
+        found = f"{len(text)} characters" if text else "nothing"
+        raise RadliteError(f"an instruction of at most {MOST_WORDS} characters", found, "say what is done in the clip")
+    bad = next((c for c in text if unicodedata.category(c) in _HIDDEN and c not in _JOINERS), None)
+    if bad is not None:
+        found = f"the character U+{ord(bad):04X} ({unicodedata.name(bad, 'a control character')})"
+        raise RadliteError("an instruction that reads as it is written, on one line", found, "type the instruction anew")
+    try:
+        Reasoning(task=text).validate()
+    except RadliteError as error:
+        raise RadliteError("an instruction that can stand in a chain of reasoning", error.found, error.fix) from error
+    return text
+
+
+def _one_each(instructions: Sequence[str], clips: int) -> list[str]:
+    words = [spoken(text) for text in instructions]
+    if not clips or len(words) not in (1, clips):
+        found = f"{clips} clips and {len(words)} instructions"
+        raise RadliteError("clips, and one instruction for all or one a clip", found, "give one for all, or as many as clips")
+    return words * clips if len(words) == 1 else words
+
+
+def _check_numbers(fps: float, pictures_fps: float, size: int) -> None:
+    for rate in (fps, pictures_fps):
+        if not (math.isfinite(rate) and 0.01 <= rate <= 1000):
+            raise RadliteError("frames a second from 0.01 to 1000", f"{rate}", "RAD's data has 5")
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise RadliteError(f"frames of {SIZES[0]} to {SIZES[1]} pixels", f"{size}", "RAD's data has 256")
+
+
+def _present(out: Path) -> Iterator[Episode]:
+    """The episodes that are there, after a look that nothing gets lost when they are written again."""
+    from radlite.episodes import EpisodeDataset
+    from radlite.formats.card import UNITS
+    from radlite.formats.lerobot_rows import LeRobotRows
+    from radlite.formats.lerobot_writer import INDEX_COLUMNS
+
+    rows = LeRobotRows(out)
+    others = sorted(set(rows.features) - {*UNITS, *INDEX_COLUMNS, "timestamp"})
+    if others:
+        raise RadliteError(f"only radlite's columns in {out}, to append to it", f"also {others[0]!r}", "import to another folder")
+    return iter(EpisodeDataset(out))
+
+
+def _episode(clip: Path, instruction: str, fps: float, pictures_fps: float, size: int, pad: bool) -> Episode:
+    from radlite.episode import Episode
+    from radlite.show.video import video_frames
+
+    stream = _pictures(clip, fps, pictures_fps, size, pad) if clip.is_dir() else video_frames(clip, fps, size, pad)
+    frames, most = [], MOST_CLIP // (size * size * 3)
+    for frame in stream:
+        if len(frames) == most:
+            expected = f"a clip of at most {most / fps:,.0f} s ({most:,} frames of {size}x{size} at {fps:g} a second)"
+            raise RadliteError(expected, f"{clip}, which is longer", "cut it into clips of one task each, or take fewer frames")
+        frames.append(frame)
+    name = clip.resolve().name.encode("utf-8", "backslashreplace").decode()
+    return Episode(instruction, np.stack(frames), [None] * len(frames), "human", fps=fps, meta={"clip": name})
+
+
+def _pictures(folder: Path, fps: float, taken: float, size: int, pad: bool) -> Iterator[np.ndarray]:
+    """The pictures of a folder at even times, as squares; they come in the order of the numbers in their names."""
+    from PIL import Image, ImageOps
+
+    from radlite.formats.lerobot_rows import damage
+    from radlite.show.video import IMAGE_SUFFIXES, read_images
+
+    names = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    paths = sorted(names, key=_naturally)
+    if not paths:
+        fix = f"give files ending in {', '.join(IMAGE_SUFFIXES)}; videos are given one by one, as {folder.name}/*.mp4"
+        raise RadliteError(f"pictures in {folder}", "none", fix)
+    fit = ImageOps.pad if pad else ImageOps.fit
+    for k in range(math.ceil(len(paths) * fps / taken - 1e-9)):
+        path = paths[int(k * taken / fps + 1e-9)]
+        with damage(path):
+            [picture] = read_images([path])
+            yield np.asarray(fit(Image.fromarray(picture), (size, size), Image.Resampling.LANCZOS))
+
+
+def _naturally(path: Path) -> list:
+    """frame2 before frame10; capitals do not matter unless nothing else does."""
+    parts = re.split(r"([0-9]+)", path.name.casefold())
+    return [*((int(p[:300]), p) if k % 2 else (-1, p) for k, p in enumerate(parts)), (-1, path.name)]
+
+
+# ------------------------------------------------------------------------------------------------ the command
+def add(parts, command) -> None:
+    """Adds the command to the parser of `radlite data`."""
+    p = command(parts, "import-video", _run, "Clips of a phone, or folders of pictures, to a human dataset: one episode a clip.")
+    p.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="a video, or a folder of pictures")
+    p.add_argument("out", type=Path, metavar="OUT", help="the dataset's folder")
+    p.add_argument("--instruction", action="append", required=True, metavar="TEXT",
+                   help="what is done; once for all clips, or once a clip in their order")
+    p.add_argument("--fps", type=float, default=5.0, help="frames a second to keep, by the time they are shown; 5 by default")
+    p.add_argument("--pictures-fps", type=float, metavar="RATE",
+                   help="rate at which the pictures of a folder were taken; --fps by default")
+    p.add_argument("--size", type=int, default=256, help="side of the square frames in pixels; 256 by default")
+    p.add_argument("--pad", action="store_true", help="whole pictures between black bars; by default the middle square of each")
+    p.add_argument("--append", action="store_true", help="add to the dataset that is there")
+    p.add_argument("--license", help="as the Hub abbreviates it; by default what the present card says, else 'other'")
+
+
+def _run(args) -> None:
+    from radlite.data_command import escaped, escaped_errors, say
+
+    with escaped_errors():
+        info = import_clips(args.clips, args.out, args.instruction, fps=args.fps, pictures_fps=args.pictures_fps, size=args.size,
+                            pad=args.pad, append=args.append, license=args.license)  # fmt: skip
+    say(f"{info.num_episodes} human episodes, {info.num_frames} frames in {escaped(args.out)}; new ones have no reasoning yet")
