@@ -121,7 +121,7 @@ def _collect(commands) -> None:
     p.add_argument("--seed", type=_whole(0), default=0)
     p.add_argument("--size", type=_whole(1), default=96, help="pixels a side")
     p.add_argument("--workers", type=_whole(1), default=min(2, os.cpu_count() or 1))
-    p.add_argument("--image-format", choices=("png", "webp"), default="png")
+    p.add_argument("--image-format", choices=("png", "webp", "mp4"), default="png", help="mp4: smaller, and not lossless")
     p.add_argument("--environment", choices=("home", "many", "elsewhere"), default="home",
                    help="many: tables and lamps of all sorts; elsewhere: one other place, with another camera")
     p.add_argument("--overwrite", action="store_true")

@@ -83,7 +83,7 @@ def _run_info(args) -> None:
     report = _examine(args.path)
     height, width, _ = report.image_shape
     lengths, tasks = report.lengths, report.instructions
-    size = sum(p.stat().st_size for part in ("data", "meta") for p in (args.path / part).rglob("*") if p.is_file())
+    size = sum(p.stat().st_size for part in ("data", "meta", "videos") for p in (args.path / part).rglob("*") if p.is_file())
     often = sorted(tasks.items(), key=lambda item: -item[1])[:EXAMPLES]
     say(
         f"{escaped(args.path)}: {_count(report.num_episodes, report.embodiment + ' episode')} of {min(lengths)} to "
@@ -217,24 +217,16 @@ def _between(reports: list[Report]) -> list[str]:
 
 
 def _run_card(args) -> None:
-    from radlite.formats.card import (
-        ACTION_KEY,
-        IMAGE_KEY,
-        REASONING_KEY,
-        STATE_KEY,
-        UNITS,
-        card_text,
-        told_by_card,
-    )
+    from radlite.formats.card import card_text, told_by_card, units_of
     from radlite.formats.lerobot_writer import INDEX_COLUMNS
     from radlite.formats.staging import replace_text
     from radlite.validate import open_rows
 
     with escaped_errors():
         rows, dataset, camera = open_rows(args.path)
-    known = {camera: UNITS[IMAGE_KEY], **{key: UNITS[key] for key in (STATE_KEY, ACTION_KEY, REASONING_KEY)}}
+    known = units_of(rows.features, camera)
     others = [name for name in rows.features if name not in (*known, *INDEX_COLUMNS, "timestamp")]
-    units = {name: text for name, text in known.items() if name in rows.features} | dict.fromkeys(others, "not read by radlite")
+    units = known | dict.fromkeys(others, "not read by radlite")
     keys = ("embodiment", "num_episodes", "num_frames", "fps", "image_shape", "instructions")
     info = {key: getattr(dataset, key) for key in keys}
     origin, license = told_by_card(args.path)

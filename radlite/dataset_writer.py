@@ -23,9 +23,10 @@ from radlite.formats.card import (
     REASONING_KEY,
     STATE_KEY,
     STATE_NAMES,
-    UNITS,
     card_text,
+    units_of,
 )
+from radlite.formats.language import PERSISTENT, language_columns
 from radlite.formats.lerobot_writer import IMAGE_FORMATS, LeRobotWriter
 from radlite.formats.staging import disk_errors, staged_folder
 from radlite.reasoning import FRAME_SIZE
@@ -52,6 +53,7 @@ def write_dataset(
     overwrite: bool = False,
     origin: str = "not told",
     license: str = "mit",
+    language: bool = False,
 ) -> DatasetInfo:
     """Write episodes as a LeRobotDataset v3 folder, one in memory at a time, whole or not at all.
 
@@ -59,10 +61,11 @@ def write_dataset(
         path: the folder to make.
         episodes: all of one embodiment, rate and frame size, and all with `states` or all without.
             May be a generator; an error that it raises comes out as it is and leaves no trace on disk.
-        image_format: "png" or "webp"; both keep every pixel.
+        image_format: "png" or "webp", which keep every pixel, or "mp4" (H.264), smaller and a little off.
         overwrite: replace the dataset that is there. It may be the one `episodes` is being read from.
         origin: where the episodes come from and how they were made, for the dataset card.
         license: for the dataset card, as the Hub abbreviates it.
+        language: write LeRobot's language columns as well, for its recipes; see `formats.language` for what they hold.
 
     Raises:
         RadliteError: an episode is not valid or does not fit the others, or the disk refuses.
@@ -70,14 +73,14 @@ def write_dataset(
     if image_format not in IMAGE_FORMATS:
         raise RadliteError(f"image_format one of {IMAGE_FORMATS}", repr(image_format), "choose one of them")
     target = Path(path)
-    with staged_folder(target, overwrite, {"meta", "data", "README.md"}) as folder:
+    with staged_folder(target, overwrite, {"meta", "data", "videos", "README.md"}) as folder:
         writer, first, count = None, None, 0
         try:
             for episode in episodes:
                 first = episode if first is None else first
                 _check_member(episode, first, count)
                 with disk_errors(target):
-                    writer = writer or _writer(folder, episode, image_format)
+                    writer = writer or _writer(folder, episode, image_format, language)
                     _add(writer, episode, count)
                 count += 1
             if writer is None:
@@ -92,7 +95,7 @@ def write_dataset(
                 writer.tasks,
             )
             with disk_errors(target):
-                units = {key: text for key, text in UNITS.items() if key in writer.features}
+                units = units_of(writer.features)
                 about = {"embodiment": first.embodiment, "units": units, "frame_size": FRAME_SIZE}
                 writer.finish({"robot_type": first.embodiment, "radlite": about})
                 text = card_text(vars(info), units, origin, license)
@@ -127,7 +130,7 @@ def _check_member(episode: Episode, first: Episode, number: int) -> None:
             )
 
 
-def _writer(folder: Path, first: Episode, image_format: str) -> LeRobotWriter:
+def _writer(folder: Path, first: Episode, image_format: str, language: bool) -> LeRobotWriter:
     vectors = {STATE_KEY: STATE_NAMES} if first.states is not None else {}
     if first.embodiment == "robot":
         vectors |= {ACTION_KEY: ACTION_NAMES}
@@ -138,6 +141,7 @@ def _writer(folder: Path, first: Episode, image_format: str) -> LeRobotWriter:
         image_shape=first.frames.shape[1:],
         vectors=vectors,
         texts=(REASONING_KEY,),
+        language=language,
         image_format=image_format,
     )
 
@@ -145,6 +149,9 @@ def _writer(folder: Path, first: Episode, image_format: str) -> LeRobotWriter:
 def _add(writer: LeRobotWriter, episode: Episode, number: int) -> None:
     columns: dict[str, Any] = {STATE_KEY: episode.states, ACTION_KEY: episode.actions}
     columns = {name: np.asarray(values, np.float32) for name, values in columns.items() if values is not None}
+    if PERSISTENT in writer.features:
+        times = (np.arange(len(episode)) / episode.fps).astype(np.float32)
+        columns |= language_columns(episode.reasoning, times, IMAGE_KEY, episode.frames.shape[1:])
     texts = ["" if r is None else json.dumps(r.to_dict(), ensure_ascii=False) for r in episode.reasoning]
     try:
         writer.add(

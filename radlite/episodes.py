@@ -1,9 +1,9 @@
 """Datasets of episodes on disk, read back frame by frame; `write_dataset` (next door) writes them.
 
-A dataset is a LeRobotDataset v3 folder with the pictures inside parquet, plus one text column `reasoning`:
+A dataset is a LeRobotDataset v3 folder, pictures inside parquet or in mp4 files, plus one text column `reasoning`:
 the JSON of `Reasoning.to_dict()` for that frame, empty where nobody has annotated it (ECoT keeps one such
-record a frame, too). It holds one embodiment: a human dataset has no `action` feature or column at all. A
-mixture is made of several datasets.
+record a frame, too). Where there is none, LeRobot's language columns are read (`formats.language`). It holds one
+embodiment: a human dataset has no `action` feature or column at all. A mixture is made of several datasets.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from radlite.actions import ACTION_DIM
 from radlite.dataset_writer import DatasetInfo, write_dataset
 from radlite.episode import Embodiment, Episode, Sample
 from radlite.errors import RadliteError
+from radlite.formats.action_mask import APART, masks, without_action
 from radlite.formats.card import ACTION_KEY, IMAGE_KEY, REASONING_KEY, STATE_KEY
-from radlite.formats.lerobot import LeRobotReader, decode_image
+from radlite.formats.language import language_names
+from radlite.formats.lerobot import LeRobotReader
+from radlite.formats.picture import decode_image
 from radlite.reasoning import Reasoning
 
 __all__ = ["DatasetInfo", "Episode", "EpisodeDataset", "Sample", "write_dataset"]
@@ -39,8 +43,8 @@ class EpisodeDataset:
     Opening reads no pictures and no columns. `ds[-1]` counts from the end, as in a list.
 
     Args:
-        path: a LeRobotDataset v3 folder, whoever wrote it, with pictures inside parquet.
-        camera: which picture column; by default `observation.images.main`, else the first one.
+        path: a LeRobotDataset v3 folder, whoever wrote it, with pictures inside parquet or in mp4 files.
+        camera: which one; by default `observation.images.main`, else the first one.
 
     Attributes:
         embodiment: "robot" or "human"; a folder that does not say so is human if it has no actions.
@@ -63,6 +67,8 @@ class EpisodeDataset:
         self.instructions = tuple(self._reader.tasks[i] for i in sorted(self._reader.tasks))
         self.num_frames, self.num_episodes = self._reader.num_frames, len(self._reader.starts) - 1
         self._camera, self.image_shape = self._reader.camera(camera, IMAGE_KEY)
+        if self._reader.is_video(self._camera):
+            self._reader.videos(self._camera, self.image_shape)  # wrong places in the files are told at once
         self._cache: np.ndarray | None = None
         self._chains: list[Any] = [_UNREAD] * self.num_frames
 
@@ -116,11 +122,22 @@ class EpisodeDataset:
         return self._reasoning(_position(k, self.num_frames, "frame"))
 
     def actions(self) -> np.ndarray:
-        """All actions, float32 (N, 7), as `ActionStats.fit` wants them."""
+        """All actions, float32 (N, 7), as `ActionStats.fit` wants them.
+
+        Raises:
+            RadliteError: there are none, or an episode whose actions are zero in the first six dimensions throughout: a policy
+                learns from it to stand still, and a video of a person with invented actions looks like that.
+        """
         if self._actions is None:
             raise RadliteError(
                 f"a robot dataset at {self.path}", "human episodes, without actions", "use a robot one"
             )
+        moved = np.logical_or.reduceat((self._actions[:, :6] != 0).any(1), self._reader.starts[:-1])
+        if not moved.all():
+            still = np.flatnonzero(~moved)
+            found = f"zero-filled actions in {len(still)} of {len(moved)} episodes, the first of them episode {still[0]}"
+            fix = "leave them out with `radlite data validate --quarantine`, or make a human dataset of them, without actions"
+            raise RadliteError(f"actions that move something in every episode of {self.path}", found, fix)
         return self._actions.copy()
 
     def cache(self) -> EpisodeDataset:
@@ -131,19 +148,23 @@ class EpisodeDataset:
             def fill(group: int) -> None:
                 start, encoded = self._reader.group_images(group, self._camera)
                 for k, data in enumerate(encoded, start):
-                    images[k] = decode_image(data.as_py(), self.image_shape, self._where(k))
+                    where = f"frame {k}, column {self._camera!r} of {self.path}"
+                    images[k] = decode_image(data.as_py(), self.image_shape, where)
 
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
-                list(pool.map(fill, range(self._reader.num_groups)))
+            if self._reader.is_video(self._camera):
+                self._reader.videos(self._camera, self.image_shape).all(images)
+            else:
+                with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
+                    list(pool.map(fill, range(self._reader.num_groups)))
             images.flags.writeable = False  # samples are views: nobody paints into the dataset by mistake
             self._cache = images
         return self
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of the content: all files under data/ and meta/, by name. The card may change freely."""
+        """A hash of the content: all files under data/, meta/ and videos/, by name. The card may change freely."""
         digest = hashlib.sha256()
-        files = [p for part in ("data", "meta") for p in (self.path / part).rglob("*") if p.is_file()]
+        files = [p for part in ("data", "meta", "videos") for p in (self.path / part).rglob("*") if p.is_file()]
         for name, path in sorted((p.relative_to(self.path).as_posix(), p) for p in files):
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
@@ -153,6 +174,11 @@ class EpisodeDataset:
 
     @cached_property
     def _actions(self) -> np.ndarray | None:
+        for name in masks(self._features) if ACTION_KEY in self._features else ():
+            absent = without_action(pa.table({name: self._reader.column(name)}), [name])
+            if absent.any():
+                found = f"none in {absent.sum()} of {len(absent)} frames by column {name!r}, first in frame {absent.argmax()}"
+                raise RadliteError(f"an action in every frame of {self.path}", found, APART)
         return self._vectors(ACTION_KEY)
 
     @cached_property
@@ -165,6 +191,8 @@ class EpisodeDataset:
 
     @cached_property
     def _texts(self) -> Any:
+        if language_names(self._features):
+            return self._reader.language_texts(self._camera, self.image_shape)
         return self._reader.texts(REASONING_KEY) if REASONING_KEY in self._features else None
 
     def _vectors(self, name: str) -> np.ndarray | None:
@@ -177,7 +205,7 @@ class EpisodeDataset:
     def _image(self, k: int) -> np.ndarray:
         if self._cache is not None:
             return self._cache[k]
-        return decode_image(self._reader.image(k, self._camera), self.image_shape, self._where(k))
+        return self._reader.picture(k, self._camera, self.image_shape)
 
     def _instruction(self, k: int) -> str:
         return self._reader.tasks[self._task_index[k]]
@@ -194,9 +222,6 @@ class EpisodeDataset:
         except (ValueError, TypeError) as error:
             expected = f"a JSON object in column 'meta' of {self.path / 'meta' / 'episodes'}"
             raise RadliteError(expected, f"{error} in episode {i}", "write the dataset again") from error
-
-    def _where(self, k: int) -> str:
-        return f"frame {k}, column {self._camera!r} of {self.path}"
 
     def _read_embodiment(self, info: dict[str, Any]) -> Embodiment:
         about, has = info.get("radlite"), ACTION_KEY in self._features

@@ -21,7 +21,7 @@ from typing import Any
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 REQUIRED = (
     "torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "mujoco", "gymnasium", "numpy", "pillow",
-    "pyarrow", "plotly", "imageio-ffmpeg", "tqdm",
+    "pyarrow", "plotly", "imageio-ffmpeg", "av", "tqdm",
 )  # fmt: skip
 OPTIONAL = {
     "bitsandbytes": "4-bit weights: pip install -e '.[gpu]'",

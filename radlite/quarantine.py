@@ -15,11 +15,11 @@ from radlite.dataset_writer import write_dataset
 from radlite.episode import Episode
 from radlite.errors import RadliteError
 from radlite.findings import Report
-from radlite.formats.card import ACTION_KEY, REASONING_KEY, STATE_KEY
-from radlite.formats.lerobot import decode_image
+from radlite.formats.card import ACTION_KEY, STATE_KEY
 from radlite.formats.lerobot_rows import pictures, vectors
+from radlite.formats.picture import decode_image
 from radlite.formats.staging import replace_text
-from radlite.validate import open_rows, read_chain, wanted_columns
+from radlite.validate import action_rows, chain_texts, open_rows, read_chain, wanted_columns
 
 MOST_EPISODE = 1 << 32  # bytes of an episode's pictures, unpacked
 
@@ -93,13 +93,18 @@ def read_episodes(path: Path, wanted: Collection[int], numbers: Sequence[int] | 
                 raise RadliteError(expected, found, "cut it in two")
             kept = _Kept()
             task = rows.tasks[part.column("task_index")[0].as_py()]
-        images = pictures(part.column(camera))
-        kept.add("frames", np.stack([decode_image(data, shape, f"frame {k} {where}") for k, data in enumerate(images, step)]))
-        texts = part.column(REASONING_KEY).to_pylist() if REASONING_KEY in rows.features else [None] * count
-        kept.add("reasoning", [read_chain(text) for text in texts])
-        for key, name in (("actions", ACTION_KEY), ("states", STATE_KEY)):
-            if name in rows.features:
-                kept.add(key, vectors(part.column(name), ACTION_DIM))
+        if rows.is_video(camera):
+            first = rows.starts[episode] + step
+            kept.add("frames", np.stack([rows.picture(k, camera, shape) for k in range(first, first + count)]))
+        else:
+            images = enumerate(pictures(part.column(camera)), step)
+            kept.add("frames", np.stack([decode_image(data, shape, f"frame {k} {where}") for k, data in images]))
+        texts = chain_texts(part, camera, shape)
+        kept.add("reasoning", [read_chain(text() if callable(text) else text) for text in texts])
+        if ACTION_KEY in rows.features:
+            kept.add("actions", action_rows(part))
+        if STATE_KEY in rows.features:
+            kept.add("states", vectors(part.column(STATE_KEY), ACTION_DIM))
         if step + count == length:
             meta = json.loads(rows.metas[episode])
             yield Episode(task, embodiment=dataset.embodiment, fps=dataset.fps, meta=meta, **kept.all())

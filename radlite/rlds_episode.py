@@ -28,7 +28,7 @@ from radlite.actions import ACTION_DIM, GRIPPER
 from radlite.episode import Episode
 from radlite.errors import RadliteError
 from radlite.formats.json_stream import quoted
-from radlite.formats.lerobot import decode_image
+from radlite.formats.picture import decode_image
 from radlite.formats.tf_example import Example
 
 ACTION, STATE, INSTRUCTION = "steps/action", "steps/observation/state", "steps/language_instruction"

@@ -46,13 +46,15 @@ def subset(
     does not read are not copied.
 
     Args:
-        source: a LeRobotDataset v3 folder, or owner/name of one on the Hub, with pictures inside parquet.
+        source: a LeRobotDataset v3 folder, or owner/name of one on the Hub.
         out: the folder to make.
         episodes: how many; None: all that fit.
         tasks: of the instructions; one of these must fit, see `fits`. An episode without an instruction never does.
-        embodiment: "robot" or "human", to be told when the dataset holds the other one.
+        embodiment: "robot" or "human", to be told when the dataset holds the other one. A dataset that holds both, frames without
+            an action being masked as `formats.action_mask` tells, is taken apart: "robot" takes the episodes with an action in
+            every frame, "human" those with none, and without their actions. Told by NaN alone, it has to be a folder.
         seed: of the lot.
-        files: draw from at most that many data files, themselves drawn; on the Hub this is what is fetched.
+        files: draw from at most that many data files, themselves drawn; on the Hub these are fetched, and the videos that belong.
         revision: branch, tag or commit on the Hub.
         told: gets a line when it is known what will be read.
 
@@ -69,15 +71,20 @@ def subset(
         raise RadliteError(f"nothing at {out} yet", "a folder or file of that name", "choose another path, or remove it")
     folder, name, fetch = _opened(source, revision)
     index = LeRobotIndex(folder)
-    _check_columns(index, name, embodiment)
-    chosen = choose(index, episodes, tasks, seed, files)
-    wanted = {index.files[i] for i in chosen}
+    mixed = _may_be_mixed(index, folder == Path(source))
+    _check_columns(index, name, None if mixed else embodiment)
+    allowed, human = None, False
+    if mixed and embodiment is not None:
+        allowed, human = _apart(index, name, embodiment, _drawn(index, seed, files), fetch, told), embodiment == "human"
+    chosen = choose(index, episodes, tasks, seed, files, allowed)
+    wanted, videos = {index.files[i] for i in chosen}, {index.videos[i] for i in chosen if index.videos}
     of = f"{len(wanted):,} of {len(set(index.files)):,} data files"
+    of += f" and {len(videos):,} of {len(set(index.videos)):,} videos" if videos else ""
     told(f"{len(chosen):,} of {len(index.files):,} episodes of {name}, in {of}")
-    fetch(wanted)
+    fetch(wanted | videos)
     with tempfile.TemporaryDirectory() as temp:
         small = Path(temp)
-        numbers = small_dataset(index, wanted, folder, small)
+        numbers = small_dataset(index, wanted, videos, folder, small, human=human)
         before, license = told_by_card(folder)
         plain = re.sub(r"[^\w.@/ -]", "_", name)
         origin = f"{len(chosen)} of the {len(index.files)} episodes of `{plain}`, by `radlite data subset` with seed {seed}."
@@ -86,20 +93,56 @@ def subset(
         return write_dataset(out, _members(small, numbers, set(chosen), name), origin=origin, license=license)
 
 
-def choose(index: LeRobotIndex, episodes: int | None, tasks: Sequence[str], seed: int, files: int | None = None) -> list[int]:
-    """Numbers of the chosen episodes, ascending; see `subset`."""
+def choose(
+    index: LeRobotIndex, episodes: int | None, tasks: Sequence[str], seed: int, files: int | None = None,
+    allowed: Collection[int] | None = None,
+) -> list[int]:  # fmt: skip
+    """Numbers of the chosen episodes, ascending; see `subset`. With `allowed`, out of these."""
     rng = np.random.default_rng([seed, 29])
-    drawn = sorted(set(index.files))
-    if files is not None:
-        drawn = [drawn[k] for k in rng.permutation(len(drawn))[:files]]
-    drawn = set(drawn)
+    drawn = _drawn(index, rng, files)
     fit = [i for i, text in enumerate(index.instructions) if text and index.files[i] in drawn and fits(text, tasks)]
+    fit = fit if allowed is None else [i for i in fit if i in allowed]
     if len(fit) < (episodes or 1):
         which = f" with an instruction like {' or '.join(map(repr, tasks))}" if tasks else ""
         which += f" in {files} data files" if files else ""
         found = f"{len(fit)}; there is for example {sorted(set(index.instructions))[:3]}"
         raise RadliteError(f"{episodes or 1} episodes{which} in {index.root}", found, "ask for fewer, or for other words")
     return sorted(fit[k] for k in rng.permutation(len(fit))[:episodes])
+
+
+def _drawn(index: LeRobotIndex, seed: int | np.random.Generator, files: int | None) -> set[str]:
+    """The data files to draw from."""
+    rng = np.random.default_rng([seed, 29]) if isinstance(seed, int) else seed
+    drawn = sorted(set(index.files))
+    return set(drawn) if files is None else {drawn[k] for k in rng.permutation(len(drawn))[:files]}
+
+
+def _may_be_mixed(index: LeRobotIndex, here: bool) -> bool:
+    """Whether some frames may have no action: a column says so, or NaN might, which only the data files tell."""
+    from radlite.formats.action_mask import masks
+    from radlite.formats.card import ACTION_KEY
+
+    return ACTION_KEY in index.features and bool(here or masks(index.features))
+
+
+def _apart(
+    index: LeRobotIndex, name: str, embodiment: str, files: Collection[str], fetch: Callable[[Collection[str]], None],
+    told: Callable[[str], None],
+) -> set[int]:  # fmt: skip
+    """The robot's or the human's episodes of a dataset that may hold both."""
+    from radlite.formats.lerobot_part import told_actions
+    from radlite.formats.lerobot_rows import damage
+
+    fetch(files)
+    with damage(index.root):
+        every, none, some = told_actions(index, files, index.root)
+    if some:
+        told(f"{len(some):,} episodes of {name} have an action in some of their frames only: left out")
+    wanted = every if embodiment == "robot" else none
+    if not wanted:
+        found = f"{'robot' if every else 'human' if none else 'half masked'} episodes only, in {name}"
+        raise RadliteError(f"{embodiment} episodes", found, "choose the other embodiment, or another dataset")
+    return wanted
 
 
 def fits(instruction: str, tasks: Sequence[str]) -> bool:
@@ -114,6 +157,7 @@ def fits(instruction: str, tasks: Sequence[str]) -> bool:
 
 def _members(small: Path, numbers: list[int], chosen: set[int], name: str) -> Iterator[Episode]:
     """The chosen episodes, with where they are from in their notes; errors speak of the large dataset."""
+    from radlite.formats.action_mask import APART
     from radlite.quarantine import read_episodes
     from radlite.validate import open_rows
 
@@ -124,6 +168,9 @@ def _members(small: Path, numbers: list[int], chosen: set[int], name: str) -> It
     for k in wanted:
         with _told_as(small, f"{name} (episode {numbers[k]})"):
             episode = next(reader)
+            if episode.actions is not None and np.isnan(episode.actions).any():
+                step = int(np.isnan(episode.actions).any(1).argmax())
+                raise RadliteError(f"an action in every frame of {name}", f"none in frame {step} of episode {numbers[k]}", APART)
         yield replace(episode, meta={"source": name, "source_episode": numbers[k], **episode.meta})
 
 
@@ -138,6 +185,7 @@ def _told_as(small: Path, name: str) -> Iterator[None]:
     except RadliteError as error:
         expected, found = (part.replace(str(small), name) for part in (error.expected, error.found))
         fix = "leave it out with another --seed or --tasks, or download it all and see `radlite data validate --quarantine`"
+        fix = error.fix if "--embodiment" in error.fix else fix
         raise RadliteError(expected, found if name in expected + found else f"{found} in {name}", fix) from error
 
 
@@ -213,7 +261,8 @@ def add(parts, command) -> None:
     p.add_argument("--episodes", type=int, metavar="N", help="how many, drawn by lot; all that fit by default")
     p.add_argument("--tasks", action="append", default=[], metavar="WORDS",
                    help="words in the instruction, or with * and ? the whole of it; may be given several times, one must fit")
-    p.add_argument("--embodiment", choices=("robot", "human"), help="refuse a dataset of the other one")
+    p.add_argument("--embodiment", choices=("robot", "human"),
+                   help="refuse a dataset of the other one; of one that holds both, masked frames apart, take this one")
     p.add_argument("--seed", type=int, default=0, help="of the lot; 0 by default")
     p.add_argument("--files", type=int, metavar="N", help="draw from at most N data files, which is then all that is fetched")
     p.add_argument("--revision", help="branch, tag or commit on the Hub")

@@ -19,8 +19,9 @@ frame and vector for the quantiles.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ from radlite.episode import Episode
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.findings import COLUMNS, Finding, Report
+from radlite.formats.action_mask import MASKS, masks, without_action
 from radlite.formats.card import ACTION_KEY, ACTION_NAMES, IMAGE_KEY, REASONING_KEY, STATE_KEY, STATE_NAMES
-from radlite.formats.lerobot import decode_image
+from radlite.formats.column_stats import vector_stats
+from radlite.formats.language import language_names, texts
 from radlite.formats.lerobot_rows import LeRobotRows, damage, pictures, vectors
-from radlite.formats.lerobot_writer import vector_stats
+from radlite.formats.picture import decode_image
 from radlite.reasoning import FIELDS, FRAME_SIZE, Reasoning, field_text
 
 MOST_TEXT = 1 << 20  # characters of a chain
@@ -127,12 +130,12 @@ class _Look:
             self._rate(step, part.column("timestamp"))
         for name, check in ((ACTION_KEY, "action"), (STATE_KEY, "state")):
             if name in self._kept:
-                self._vector(step, name, check, part.column(name))
-        texts = part.column(REASONING_KEY) if REASONING_KEY in part.schema.names else [None] * len(part)
-        for k in range(len(part)):
-            self._reasoning(step + k, texts[k])
+                rows = action_rows(part) if check == "action" else vectors(part.column(name), ACTION_DIM)
+                self._vector(step, name, check, rows)
+        for k, text in enumerate(chain_texts(part, self.camera, self.report.image_shape), step):
+            self._reasoning(k, text)
         if self.pool is not None:
-            for k, problem in enumerate(self.pool.map(self._picture, pictures(part.column(self.camera))), step):
+            for k, problem in enumerate(self._pictures(step, part), step):
                 if problem:
                     self._note("picture", k, problem)
 
@@ -166,22 +169,21 @@ class _Look:
             found = f"{time:.3f} s, where {self.report.fps:g} frames a second make it {right:.3f} s"
             self._note("rate", step + wrong[0], found, len(wrong))
 
-    def _vector(self, step: int, name: str, check: str, column: pa.Array) -> None:
-        values = vectors(column, ACTION_DIM)
+    def _vector(self, step: int, name: str, check: str, values: np.ndarray) -> None:
         finite = np.isfinite(values).all(1)
         self._kept[name].append(values[finite])
         if not finite.all():
             at = int(np.argmin(finite))
             self._note(check, step + at, f"{values[at].tolist()} in place of {ACTION_DIM} finite numbers", (~finite).sum())
         if name == ACTION_KEY:
-            self._moved = self._moved or bool((values[:, :6] != 0).any())
+            self._moved = self._moved or bool((values[:, :6] != 0).any())  # NaN is another error
             far = finite & ((np.abs(values[:, :6]) > _LARGEST).any(1) | (values[:, 6] < -0.01) | (values[:, 6] > 1.01))
             if far.any():
                 self._note("range", step + int(np.argmax(far)), str(np.round(values[np.argmax(far)], 3).tolist()), far.sum())
 
-    def _reasoning(self, step: int, scalar: Any) -> None:
+    def _reasoning(self, step: int, text: Any) -> None:
         try:
-            chain = read_chain(None if scalar is None else scalar.as_py())
+            chain = read_chain(text() if callable(text) else text)
             if chain is None:
                 return self._note("missing", step, "no chain")
             self._told = True
@@ -199,9 +201,20 @@ class _Look:
                 count, row = len(field_text(chain, name).split()), self.report.words.setdefault(name, [0, 0, 0])
                 row[:] = row[0] + 1, row[1] + count, max(row[2], count)
 
+    def _pictures(self, step: int, part: pa.RecordBatch) -> Iterator[str]:
+        """What is wrong with each picture, "" where nothing is."""
+        if not self.rows.is_video(self.camera):
+            return self.pool.map(self._picture, pictures(part.column(self.camera)))
+        videos, first = self.rows.videos(self.camera, self.report.image_shape), self.rows.starts[self._episode] + step
+        return (self._problem(partial(videos.frame, k)) for k in range(first, first + len(part)))
+
     def _picture(self, data: Any) -> str:
+        return self._problem(partial(decode_image, data, self.report.image_shape, "a frame"))
+
+    @staticmethod
+    def _problem(read: Callable[[], Any]) -> str:
         try:
-            decode_image(data, self.report.image_shape, "a frame")
+            read()
         except RadliteError as error:
             return error.found
         except Exception as error:  # a decoder fed with damaged bytes may raise anything
@@ -218,8 +231,25 @@ def open_rows(path: Path) -> tuple[LeRobotRows, EpisodeDataset, str]:
 
 def wanted_columns(rows: LeRobotRows, camera: str | None) -> list[str]:
     """The columns that are looked at, as far as they are there."""
-    used = (ACTION_KEY, STATE_KEY, REASONING_KEY, "timestamp", "episode_index", camera)
-    return ["task_index", *(name for name in used if name in rows.features)]
+    told = language_names(rows.features)
+    used = (ACTION_KEY, STATE_KEY, REASONING_KEY, "timestamp", "episode_index", camera, *MASKS, *told)
+    return ["task_index", *(name for name in used if name in rows.features and not rows.is_video(name))]
+
+
+def action_rows(part: pa.RecordBatch) -> np.ndarray:
+    """The actions of some rows, float32 (n, 7); NaN where there is none, or none that can be read."""
+    values = vectors(part.column(ACTION_KEY), ACTION_DIM)
+    values[without_action(part, masks(part.schema.names))] = np.nan
+    return values
+
+
+def chain_texts(part: pa.RecordBatch, camera: str, shape: tuple[int, int, int]) -> Iterator[Any]:
+    """The chain of every row as JSON, or a function that gives it or fails; None where there is none."""
+    if REASONING_KEY in part.schema.names:
+        return (scalar.as_py for scalar in part.column(REASONING_KEY))
+    if language_names(part.schema.names):
+        return iter(texts(part, camera, shape))
+    return iter([None] * len(part))
 
 
 def read_chain(text: Any) -> Reasoning | None:

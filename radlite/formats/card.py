@@ -24,6 +24,12 @@ UNITS = {
     "annotated it; in pixels of a 256x256 frame: boxes x1 y1 x2 y2, gripper = the next points x y",
 }
 
+_LANGUAGE = {
+    "language_persistent": "for LeRobot's recipes: plan, subtask and motion of the episode, each from its timestamp on",
+    "language_events": "for LeRobot's recipes: boxes (vqa) and the gripper's next points (trace) of this frame, in its pixels",
+}
+_VIDEO = "RGB, in mp4 files under videos/"
+
 _CARD = """---
 license: {license}
 task_categories:
@@ -88,6 +94,14 @@ def card_text(
         # indented and quoted: an instruction is anybody's text and must not become Markdown
         instructions="\n".join("    " + json.dumps(task, ensure_ascii=False) for task in tasks[:most]),
     )
+
+
+def units_of(features: Mapping[str, Mapping[str, Any]], camera: str = IMAGE_KEY) -> dict[str, str]:
+    """What each of radlite's columns means, of those that are there."""
+    units = {camera if key == IMAGE_KEY else key: text for key, text in UNITS.items()}
+    if camera in features and features[camera]["dtype"] == "video":
+        units[camera] = _VIDEO
+    return {name: text for name, text in (units | _LANGUAGE).items() if name in features}
 
 
 def told_by_card(folder: Path) -> tuple[str, str]:

@@ -2,19 +2,16 @@
 
 Opening reads only `meta/` and the footers of the parquet files: how many frames there are, where each episode
 begins, which columns exist. Columns come in whole and on demand (they are small); pictures come one row group
-at a time. Frames are numbered 0..N-1 in the order of the data files, chunk by chunk and file by file, as
-LeRobot numbers them. Everything read is somebody else's: anything missing, broken or contradictory is a
-`RadliteError` that names it.
+at a time, or one by one out of mp4 files (`lerobot_video`). Frames are numbered 0..N-1 in the order of the data
+files, chunk by chunk and file by file, as LeRobot numbers them. Everything read is somebody else's: anything
+missing, broken or contradictory is a `RadliteError` that names it.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import struct
-import zlib
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -25,40 +22,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
 from radlite.errors import RadliteError
+from radlite.formats.action_mask import APART
+from radlite.formats.card import ACTION_KEY
+from radlite.formats.language import language_names, texts
+from radlite.formats.lerobot_video import Videos, place_columns
+from radlite.formats.picture import decode_image
+from radlite.formats.picture_column import PictureColumn
 
-_BROKEN_IMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _AGAIN = "write or download the dataset again"
 _EPISODE_COLUMNS = {"episode_index", "dataset_from_index", "dataset_to_index"}
-
-
-def decode_image(data: bytes | None, shape: tuple[int, int, int], where: str) -> np.ndarray:
-    """The picture in `data` as uint8 (H, W, 3) RGB; `shape` is what info.json says, `where` is for errors."""
-    if not isinstance(data, bytes):
-        raise RadliteError(
-            f"a picture inside the parquet file for {where}", repr(data), "embed the images when writing"
-        )
-    try:
-        # only these decoders: the bytes are untrusted, and the size is known before anything is unpacked
-        image = Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "JPEG"))
-        if (image.height, image.width) != shape[:2]:
-            found = f"{image.height}x{image.width}"
-            raise RadliteError(
-                f"a picture of {shape[0]}x{shape[1]} for {where}", found, "make all frames one size"
-            )
-        return np.array(image.convert("RGB"))
-    except _BROKEN_IMAGE as error:
-        raise RadliteError(f"a PNG, WebP or JPEG picture for {where}", f"{error}", _AGAIN) from error
 
 
 class LeRobotReader:
@@ -88,7 +62,8 @@ class LeRobotReader:
         self._groups = groups
         self._group_starts = [0, *accumulate(self._footers[f].row_group(g).num_rows for f, g in groups)]
         self.num_groups = len(groups)
-        self._held: tuple[int, Any] = (-1, None)  # the row group read last: frames are often read in order
+        self._columns: dict[str, PictureColumn] = {}
+        self._videos: dict[str, Videos] = {}
         self._check()
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -102,11 +77,12 @@ class LeRobotReader:
 
     def camera(self, name: str | None, preferred: str) -> tuple[str, tuple[int, int, int]]:
         """The picture column `name` and its (H, W, 3); unnamed: `preferred`, else the first there is."""
-        images = [key for key, feature in self.features.items() if feature["dtype"] == "image"]
+        images = [key for key, feature in self.features.items() if feature["dtype"] in ("image", "video")]
         if name is None:
-            name = preferred if preferred in images or not images else images[0]
+            seen = [key for key in images if not _is_depth(self.features[key])]
+            name = preferred if preferred in seen or not seen else seen[0]
         if name not in images:
-            fix = "pass camera= one of these; mp4 videos must be converted to pictures first"
+            fix = "pass camera= one of these"
             raise RadliteError(f"picture column {name!r} in {self.root}", f"picture columns {images}", fix)
         shape, names = self.features[name]["shape"], self.features[name].get("names") or [""]
         if len(shape) == 3 and isinstance(names, list) and str(names[0]).startswith("channel"):
@@ -116,6 +92,28 @@ class LeRobotReader:
                 f"shape [H, W, 3] of {name!r} in {self.root / 'meta' / 'info.json'}", f"{shape}", _AGAIN
             )
         return name, tuple(shape)
+
+    def is_video(self, name: str) -> bool:
+        """Whether a camera's pictures lie in mp4 files, and in no column."""
+        return self.features[name]["dtype"] == "video"
+
+    def picture(self, frame: int, name: str, shape: tuple[int, int, int]) -> np.ndarray:
+        """One frame of a camera as uint8 (H, W, 3); `shape` as `camera` tells it."""
+        if self.is_video(name):
+            return self.videos(name, shape).frame(frame)
+        return decode_image(self.image(frame, name), shape, f"frame {frame}, column {name!r} of {self.root}")
+
+    def videos(self, name: str, shape: tuple[int, int, int]) -> Videos:
+        """The pictures of a camera that lie in mp4 files."""
+        if name not in self._videos:
+            places = self.episode_columns(place_columns(name))
+            self._videos[name] = Videos(self.root, name, shape, self.info["fps"], self.starts, places)
+        return self._videos[name]
+
+    def episode_columns(self, names: list[str]) -> dict[str, list]:
+        """Columns of meta/episodes, one value an episode."""
+        tables = [_read_small(path, set(names), set()) for path in _numbered(self.root / "meta" / "episodes")]
+        return {name: [value for table in tables for value in table[name].to_pylist()] for name in names}
 
     def task_index(self) -> np.ndarray:
         """Which of `tasks` each frame belongs to, int64 (N,)."""
@@ -146,9 +144,10 @@ class LeRobotReader:
         bad = np.flatnonzero(~np.isfinite(array).all(1))
         if len(bad):
             found = f"NaN or infinity in frame {bad[0]}"
-            raise RadliteError(
-                f"finite numbers in column {name!r} of {self.root}", found, "drop that episode"
-            )
+            fix = "drop that episode"
+            if name == ACTION_KEY and np.isnan(array).any():
+                fix += f", or, if NaN stands for frames without an action, {APART}"
+            raise RadliteError(f"finite numbers in column {name!r} of {self.root}", found, fix)
         return array.copy()
 
     def texts(self, name: str) -> pa.ChunkedArray:
@@ -156,24 +155,29 @@ class LeRobotReader:
         with _column_errors(name, self.root):
             return self.column(name).cast(pa.large_string())
 
+    def language_texts(self, camera: str, shape: tuple[int, int, int]) -> pa.ChunkedArray:
+        """The chains that LeRobot's language columns tell, as JSON, of all N frames; see `language.texts`."""
+        names, parts = ["timestamp", *language_names(self.features)], []
+        for path, footer in zip(self._files, self._footers, strict=True):
+            with _parquet_errors(path), pq.ParquetFile(path, metadata=footer, pre_buffer=False) as parquet:
+                batches = parquet.iter_batches(1 << 10, columns=names)
+                parts += [pa.array(texts(batch, camera, shape), pa.large_string()) for batch in batches]
+        return pa.chunked_array(parts, pa.large_string())
+
     def group_images(self, group: int, name: str) -> tuple[int, pa.Array]:
         """The encoded pictures of one row group: number of its first frame, and bytes (null if absent)."""
-        file, index = self._groups[group]
-        path = self._files[file]
-        with _parquet_errors(path):
-            table = pq.ParquetFile(path, metadata=self._footers[file]).read_row_group(index, columns=[name])
-        images = table.column(name).combine_chunks()
-        images = images.chunk(0) if isinstance(images, pa.ChunkedArray) else images
-        return self._group_starts[group], images.field("bytes") if pa.types.is_struct(images.type) else images
+        return self._group_starts[group], self._pictures(name).group(group)
 
     def image(self, frame: int, name: str) -> bytes | None:
         """The encoded picture of one frame."""
-        group = bisect_right(self._group_starts, frame) - 1
-        key = (group, name)
-        if self._held[0] != key:
-            self._held = (key, self.group_images(group, name))
-        start, images = self._held[1]
-        return images[frame - start].as_py()
+        return self._pictures(name)[frame]
+
+    def _pictures(self, name: str) -> PictureColumn:
+        if name not in self._columns:
+            self._columns[name] = PictureColumn(
+                name, self._files, self._footers, self._groups, self._group_starts, _parquet_errors
+            )
+        return self._columns[name]
 
     def _data_files(self) -> list[Path]:
         return _numbered(self.root / "data")
@@ -191,6 +195,11 @@ class LeRobotReader:
         if not rows == told == self.num_frames:
             found = f"{rows} in data/, {told} in info.json, {self.num_frames} in meta/episodes"
             raise RadliteError(f"the same number of frames everywhere in {self.root}", found, _AGAIN)
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    about = feature.get("info") or feature.get("video_info")
+    return isinstance(about, dict) and bool(about.get("video.is_depth_map") or about.get("is_depth_map"))
 
 
 def _read_info(root: Path) -> dict[str, Any]:

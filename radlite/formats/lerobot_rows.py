@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 
 from radlite.errors import RadliteError
 from radlite.formats.lerobot import LeRobotReader, read_footer
+from radlite.formats.lerobot_video import MOST_PIXELS
 
 BATCH = 64  # rows
-MOST_PIXELS = 1 << 26  # of a frame: 8192 x 8192
 MOST_FRAMES = 5_000_000
 MOST_EPISODES = 500_000
 MOST_META = 1 << 26  # bytes of a file with the features or the tasks, unpacked
 MOST_GROUP = 1 << 30  # bytes of a row group, unpacked
 _NUMBERS = {f"{kind}{bits}" for kind, sizes in (("float", (16, 32, 64)), ("int", (8, 16, 32, 64)), ("uint", (8, 16, 32, 64)))
             for bits in sizes}  # fmt: skip
-_DTYPES = _NUMBERS | {"image", "video", "string", "bool"}
+_DTYPES = _NUMBERS | {"image", "video", "string", "bool", "language"}
 _AGAIN, _DIVIDE = "write or download the dataset again", "divide it into several datasets"
 
 
@@ -95,7 +95,7 @@ class LeRobotRows(LeRobotReader):
             kind, shape = str(feature["dtype"]), feature["shape"]
             if kind not in _DTYPES:
                 raise RadliteError(f"a dtype that LeRobot knows for feature {name!r} in {path}", repr(kind)[:80], _AGAIN)
-            if kind == "image" and np.prod([float(n) for n in shape if isinstance(n, int)]) > 3 * MOST_PIXELS:
+            if kind in ("image", "video") and np.prod([float(n) for n in shape if isinstance(n, int)]) > 3 * MOST_PIXELS:
                 expected = f"frames of at most {MOST_PIXELS:,} pixels in feature {name!r} of {path}"
                 raise RadliteError(expected, f"{shape}"[:80], "make the pictures smaller")
         for key in ("data_path", "video_path"):

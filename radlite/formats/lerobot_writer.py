@@ -5,6 +5,7 @@
     meta/tasks.parquet                        task (the instruction) and task_index
     meta/episodes/chunk-000/file-000.parquet  where each episode starts and ends, its task, its own notes
     data/chunk-000/file-000.parquet           one row a frame, one row group an episode, images inside
+    videos/CAMERA/chunk-000/file-000.mp4      or there (`video_writer`)
 
 Only one episode is in memory at a time, besides the numbers the statistics need (28 bytes a frame and vector,
 one histogram for all pictures). No file holds a time or a random number: the same episodes give the same
@@ -13,7 +14,6 @@ bytes. Source of the layout: the LeRobot project's guide `lerobot-dataset-v3`.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+
+from radlite.formats.column_stats import image_stats, vector_stats
+from radlite.formats.language import LANGUAGE, language_note, language_type
+from radlite.formats.lerobot_video import VIDEO_PATTERN
+from radlite.formats.picture import encode_image
+from radlite.formats.video_writer import VIDEO_MB, VideoWriter
 
 VERSION = "v3.0"
 FILE_PATTERN = "chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -34,49 +39,7 @@ IMAGE_TYPE = pa.struct(
     [("bytes", pa.binary()), ("path", pa.string())]
 )  # what the `datasets` library calls Image
 INDEX_COLUMNS = {name: "int64" for name in ("frame_index", "episode_index", "index", "task_index")}
-IMAGE_FORMATS = ("png", "webp")
-
-
-def encode_image(frame: np.ndarray, image_format: str) -> bytes:
-    """One picture, uint8 (H, W, 3), as lossless PNG or WebP bytes."""
-    buffer = io.BytesIO()
-    # compress_level 4: within a few percent of the default's size at about half its time
-    options = {"lossless": True} if image_format == "webp" else {"compress_level": 4}
-    Image.fromarray(frame).save(buffer, format=image_format, **options)
-    return buffer.getvalue()
-
-
-def vector_stats(values: np.ndarray) -> dict[str, list]:
-    """Statistics of (N, D) vectors, each a list of D numbers, and `count` as [N]."""
-    values = values.astype(np.float64)
-    rows = {
-        "min": values.min(0),
-        "max": values.max(0),
-        "mean": values.mean(0),
-        "std": values.std(0),
-        "q01": np.quantile(values, 0.01, axis=0),
-        "q99": np.quantile(values, 0.99, axis=0),
-    }
-    return {name: row.tolist() for name, row in rows.items()} | {"count": [len(values)]}
-
-
-def image_stats(histogram: np.ndarray, count: int) -> dict[str, list]:
-    """Statistics of pixels in 0..1 per channel, in LeRobot's (3, 1, 1) shape, from how often each of the 256
-    levels occurs, (3, 256); `count` is the number of pictures. q01 and q99 are the levels at those shares."""
-    level = np.arange(256) / 255.0
-    share = histogram / histogram.sum(1, keepdims=True)  # (3, 256)
-    mean = share @ level
-    std = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))
-    at = share.cumsum(1)
-    rows = {
-        "min": level[(histogram > 0).argmax(1)],
-        "max": level[255 - (histogram[:, ::-1] > 0).argmax(1)],
-        "mean": mean,
-        "std": std,
-        "q01": level[(at >= 0.01).argmax(1)],
-        "q99": level[(at >= 0.99).argmax(1)],
-    }
-    return {name: row.reshape(3, 1, 1).tolist() for name, row in rows.items()} | {"count": [count]}
+IMAGE_FORMATS = ("png", "webp", "mp4")
 
 
 class LeRobotWriter:
@@ -89,7 +52,8 @@ class LeRobotWriter:
         image_shape: (H, W, 3).
         vectors: name -> the names of its entries, for each numeric column ("action" -> 7 names).
         texts: names of the text columns.
-        image_format: "png" or "webp", both lossless.
+        language: whether LeRobot's language columns come with every episode, as `language.language_columns` gives them.
+        image_format: "png" or "webp", both lossless, or "mp4", which is not.
     """
 
     def __init__(
@@ -101,10 +65,16 @@ class LeRobotWriter:
         image_shape: tuple[int, int, int],
         vectors: Mapping[str, Sequence[str]],
         texts: Sequence[str] = (),
+        language: bool = False,
         image_format: str = "png",
     ) -> None:
         self.folder, self.fps, self.image_key, self.image_format = folder, fps, image_key, image_format
         self.features = _features(image_key, image_shape, vectors, texts)
+        self._video = VideoWriter(folder, image_key, image_shape, fps, CHUNK_FILES) if image_format == "mp4" else None
+        if self._video:
+            self.features[image_key] = self._video.feature()
+        if language:
+            self.features |= {name: {"dtype": "language", "shape": [1], "names": None} for name in LANGUAGE}
         self._schema = _schema(self.features)
         self._values: dict[str, list[np.ndarray]] = {name: [] for name in vectors}
         self._histogram = np.zeros((3, 256), np.int64)
@@ -119,13 +89,17 @@ class LeRobotWriter:
         Args:
             task: the instruction.
             frames: uint8 (T, H, W, 3).
-            columns: for every vector float32 (T, D), for every text a list of T strings.
+            columns: for every vector float32 (T, D), for every text a list of T strings, and the language columns.
             meta: JSON text kept with the episode.
         """
         length, start = len(frames), self.num_frames
         task_index = self._tasks.setdefault(task, len(self._tasks))
-        with ThreadPoolExecutor() as pool:  # Pillow encodes outside the interpreter lock
-            images = list(pool.map(lambda frame: encode_image(frame, self.image_format), frames))
+        images, places = [], {}
+        if self._video:
+            places = self._video.add(frames)
+        else:
+            with ThreadPoolExecutor() as pool:  # Pillow encodes outside the interpreter lock
+                images = list(pool.map(lambda frame: encode_image(frame, self.image_format), frames))
         step = np.arange(length)
         data = {
             **columns,
@@ -154,6 +128,7 @@ class LeRobotWriter:
                 "dataset_to_index": start + length,
                 "meta/episodes/chunk_index": 0,
                 "meta/episodes/file_index": 0,
+                **places,
                 "meta": meta,
             }
         )
@@ -161,6 +136,8 @@ class LeRobotWriter:
     def finish(self, extra: Mapping[str, Any]) -> None:
         """Close the data and write everything under `meta/`; `extra` goes into info.json as it is."""
         self._close()
+        if self._video:
+            self._video.close()
         meta, count = self.folder / "meta", len(self._episodes)
         path = meta / "episodes" / FILE_PATTERN.format(chunk_index=0, file_index=0)
         path.parent.mkdir(parents=True)
@@ -180,10 +157,10 @@ class LeRobotWriter:
                 "total_tasks": len(self._tasks),
                 "chunks_size": CHUNK_FILES,
                 "data_files_size_in_mb": FILE_MB,
-                "video_files_size_in_mb": 200,
+                "video_files_size_in_mb": VIDEO_MB,
                 "splits": {"train": f"0:{count}"},
                 "data_path": "data/" + FILE_PATTERN,
-                "video_path": None,
+                "video_path": VIDEO_PATTERN if self._video else None,
                 "features": self.features,
                 **extra,
             },
@@ -198,6 +175,8 @@ class LeRobotWriter:
         """Let go of the open file, so that the folder can be removed."""
         with suppress(OSError):
             self._close()
+        if self._video:
+            self._video.abort()
 
     def _write(self, table: pa.Table) -> None:
         if self._parquet is not None and self._file_bytes >= FILE_MB * 2**20:
@@ -208,8 +187,10 @@ class LeRobotWriter:
             path = self.folder / "data" / FILE_PATTERN.format(chunk_index=chunk, file_index=file)
             path.parent.mkdir(parents=True, exist_ok=True)
             image = f"{self.image_key}.bytes"  # compressed already: a second squeeze only costs time
-            small = [name for name in self._schema.names if name != self.image_key]
-            packing = {name: "snappy" for name in small} | {image: "none", f"{self.image_key}.path": "none"}
+            small = [leaf for leaf in _leaves(self._schema) if leaf != self.image_key]
+            packing = {name: "snappy" for name in small}
+            if self._video is None:
+                packing |= {image: "none", f"{self.image_key}.path": "none"}
             self._parquet = pq.ParquetWriter(
                 path, self._schema, use_dictionary=small, write_statistics=small, compression=packing
             )
@@ -243,6 +224,12 @@ def _schema(features: Mapping[str, Mapping[str, Any]]) -> pa.Schema:
     """Arrow's columns for the features, with the note by which the `datasets` library knows pictures."""
     fields, known = [], {}
     for name, feature in features.items():
+        if feature["dtype"] == "video":
+            continue  # no column
+        if feature["dtype"] == "language":
+            known[name] = language_note(name)
+            fields.append(pa.field(name, language_type(name)))
+            continue
         dtype, width = feature["dtype"], feature["shape"][0]
         kind = IMAGE_TYPE if dtype == "image" else getattr(pa, dtype)()
         known[name] = {"_type": "Image"} if dtype == "image" else {"dtype": dtype, "_type": "Value"}
@@ -253,7 +240,18 @@ def _schema(features: Mapping[str, Mapping[str, Any]]) -> pa.Schema:
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": known}})})
 
 
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The schema's columns as parquet counts them; lists of numbers by their own name."""
+    names = []
+    for field in schema:
+        nested = pa.types.is_list(field.type)
+        names += [f"{field.name}.list.element.{part.name}" for part in field.type.value_type] if nested else [field.name]
+    return names
+
+
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
     if pa.types.is_fixed_size_list(kind):  # (T, D) without a detour through Python lists
         return pa.FixedSizeListArray.from_arrays(pa.array(np.ravel(values), kind.value_type), kind.list_size)
     return pa.array(values, kind)
