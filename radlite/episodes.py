@@ -125,14 +125,15 @@ class EpisodeDataset:
         """All actions, float32 (N, 7), as `ActionStats.fit` wants them.
 
         Raises:
-            RadliteError: there are none, or an episode whose actions are zero in the first six dimensions throughout: a policy
-                learns from it to stand still, and a video of a person with invented actions looks like that.
+            RadliteError: there are none, or an episode of several frames whose actions are zero in the first six dimensions
+                throughout: a policy learns from it to stand still, and a video with invented actions looks like that.
         """
         if self._actions is None:
             raise RadliteError(
                 f"a robot dataset at {self.path}", "human episodes, without actions", "use a robot one"
             )
         moved = np.logical_or.reduceat((self._actions[:, :6] != 0).any(1), self._reader.starts[:-1])
+        moved |= np.diff(self._reader.starts) == 1  # one frame of a robot that waits says nothing
         if not moved.all():
             still = np.flatnonzero(~moved)
             found = f"zero-filled actions in {len(still)} of {len(moved)} episodes, the first of them episode {still[0]}"

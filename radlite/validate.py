@@ -7,8 +7,8 @@ row group by row group and gives a `Report`; `radlite.quarantine` writes what is
 - errors: rows that cannot be read, rows numbered as another episode's, no instruction, notes that are no JSON scalars, a picture
   that cannot be decoded or has another size, actions or states that are not seven finite numbers, a chain that is no JSON or
   breaks a rule of `Reasoning.validate`, a box or gripper point outside the 256x256 frame, timestamps that do not advance by one
-  frame of the told rate (an action is the change over one frame), a robot episode whose actions are zero in the first six
-  dimensions throughout (it teaches the policy to stand still), a human episode without any chain (it teaches nothing).
+  frame of the told rate (an action is the change over one frame), a robot episode of several frames whose actions are zero in
+  the first six dimensions throughout (it teaches the policy to stand still), a human episode without any chain (it teaches nothing).
 - remarks: frames without a chain, and actions beyond 1 m or pi rad a frame or with a gripper outside 0..1 (another unit?).
 
 What leaves nothing to look at raises: no footer, another version, a feature of an unknown type, an episode number that comes
@@ -109,7 +109,7 @@ class _Look:
 
     def _end(self) -> None:
         human, length = self.report.embodiment == "human", self.report.lengths[self._episode]
-        if self._whole and not human and not self._moved:
+        if self._whole and not human and not self._moved and length > 1:
             self._note("zeros", 0, "every action is zero in the first six dimensions", length)
         if self._whole and human and not self._told:
             self._note("no chain", 0, "no frame has a chain", length)

@@ -1,7 +1,7 @@
-"""Puts finished weights into the package: the base, and the adapters `ecot` and `rad` of a demo run.
+"""Puts finished weights into the package: the base, and the adapters `ecot` and `rad` of an experiment or a demo.
 
     python -m radlite.base.ship --base runs/base/model
-    python -m radlite.base.ship --run runs/demo
+    python -m radlite.base.ship --run runs/paper
 
 Weights are stored in bfloat16 (half the size) and used in float32; `config.json` says so. An adapter belongs to the base it
 was trained on, so ship the base first and train the adapters on the shipped one.
@@ -74,12 +74,13 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, help="folder of a finished pre-training, .../model")
-    parser.add_argument("--run", type=Path, help="folder of a demo; its ecot and rad adapters are shipped")
+    parser.add_argument("--run", type=Path, help="folder of an experiment, the first seed, or of a demo; ships ecot and rad")
     args = parser.parse_args()
     if args.base:
         ship_base(args.base)
     for name in SHIPPED if args.run else ():
-        ship_adapter(args.run / name, name)
+        first = args.run / f"{name}_seed0"
+        ship_adapter(first if first.exists() else args.run / name, name)
 
 
 if __name__ == "__main__":
