@@ -8,7 +8,7 @@ row group by row group and gives a `Report`; `radlite.quarantine` writes what is
   that cannot be decoded or has another size, actions or states that are not seven finite numbers, a chain that is no JSON or
   breaks a rule of `Reasoning.validate`, a box or gripper point outside the 256x256 frame, timestamps that do not advance by one
   frame of the told rate (an action is the change over one frame), a robot episode of several frames whose actions are zero in
-  the first six dimensions throughout (it teaches the policy to stand still), a human episode without any chain (it teaches nothing).
+  the first six dimensions throughout (it teaches the policy to stand still), a human episode without any chain (it teaches none).
 - remarks: frames without a chain, and actions beyond 1 m or pi rad a frame or with a gripper outside 0..1 (another unit?).
 
 What leaves nothing to look at raises: no footer, another version, a feature of an unknown type, an episode number that comes
