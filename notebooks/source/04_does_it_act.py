@@ -116,7 +116,7 @@ cells = {arm.upper(): {"new objects": (sum(o.success for o in said), count)} for
 go.Figure(success_figure(cells, {"new objects": "things seen only in human hands"}))
 
 # %% [markdown]
-# (In the larger run that the README tells of it was 2 and 17 of 35. Yours may differ by a few: where sums are
+# (In the larger run of the README, the paper's tables, it was 14 and 157 of 200. Yours may differ by a few: where sums are
 # added up in another order, a robot soon takes another path.)
 #
 # ## A sharper comparison: the same scenes
