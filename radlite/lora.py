@@ -47,8 +47,8 @@ class FusedLinear(Linear):
 
     def _plain(self, name: str, x: Tensor) -> bool:
         off = self.disable_adapters or self.merged or len(self.active_adapters) > 1 or name not in self.lora_A
-        if off or name in self.lora_variant or torch.is_autocast_enabled(x.device.type):
-            return False
+        if off or name in self.lora_variant or x.is_meta or torch.is_autocast_enabled(x.device.type):
+            return False  # "meta": a step that is only reckoned, for a card where autocast is on
         dropout, base = self.lora_dropout[name], self.base_layer
         kept = isinstance(dropout, nn.Identity) or dropout.p == 0 or not self.training
         frozen = not base.weight.requires_grad and (base.bias is None or not base.bias.requires_grad)
