@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from radlite import import_video, rlds_command, schema, subset
+from radlite import data_make_command as making
 from radlite.errors import RadliteError
+from radlite.escape import escaped, escaped_errors, say
 
 if TYPE_CHECKING:
     from radlite.findings import Finding, Report
@@ -39,30 +38,7 @@ def add(commands, command, whole) -> None:
     p.add_argument("--origin", help="where the episodes come from; by default what the present card says")
     p.add_argument("--license", help="as the Hub abbreviates it; by default what the present card says, else 'other'")
     p.add_argument("--out", type=Path, help="Markdown file; printed otherwise")
-    rlds_command.add(parts, command, whole)
-    import_video.add(parts, command)
-    subset.add(parts, command)
-    schema.add(parts, command)
-
-
-def escaped(text: object) -> str:
-    r"""Text of a dataset for a terminal: control, bidirectional and other invisible characters as \x1b, \u202e and so on."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-
-
-def say(text: str = "") -> None:
-    """Prints text that was escaped; a terminal that cannot show a letter gets its number."""
-    coding = sys.stdout.encoding or "utf-8"
-    print(text.encode(coding, "backslashreplace").decode(coding))
-
-
-@contextmanager
-def escaped_errors():
-    """Errors within, escaped: they quote what lies in datasets."""
-    try:
-        yield
-    except RadliteError as error:
-        raise RadliteError(escaped(error.expected), escaped(error.found), escaped(error.fix)) from error
+    making.add(parts, command, whole)
 
 
 def _share(text: str) -> float:

@@ -22,8 +22,8 @@ from radlite.dataset_writer import write_dataset
 from radlite.episode import Episode
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
+from radlite.escape import quoted
 from radlite.formats.ecot import EcotEpisode, read_ecot
-from radlite.formats.json_stream import quoted
 from radlite.formats.lerobot import LeRobotReader
 from radlite.formats.staging import disk_errors
 from radlite.reasoning import Reasoning

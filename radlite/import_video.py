@@ -12,15 +12,19 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageOps
 
+from radlite.dataset_writer import DatasetInfo, write_dataset
+from radlite.episode import Episode
+from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
-
-if TYPE_CHECKING:
-    from radlite.dataset_writer import DatasetInfo
-    from radlite.episode import Episode
+from radlite.formats.card import UNITS, told_by_card
+from radlite.formats.lerobot_rows import LeRobotRows, damage
+from radlite.formats.lerobot_writer import INDEX_COLUMNS
+from radlite.reasoning import Reasoning
+from radlite.show.video import IMAGE_SUFFIXES, read_images, video_frames
 
 MOST_CLIP = 1 << 29  # bytes of an episode's pixels: nine minutes of 256x256 at 5 frames a second
 MOST_WORDS = 500  # characters of an instruction
@@ -57,9 +61,6 @@ def import_clips(
     Raises:
         RadliteError: a clip that cannot be read to its end, is too long, or needs other words; or a dataset at `out`.
     """
-    from radlite.dataset_writer import write_dataset
-    from radlite.formats.card import told_by_card
-
     words = _one_each([instructions] if isinstance(instructions, str) else instructions, len(clips))
     _check_numbers(fps, fps if pictures_fps is None else pictures_fps, size)
     out = Path(out)
@@ -79,8 +80,6 @@ def spoken(text: str) -> str:
         RadliteError: no words or too many; a line break, or another character that is not seen but changes what is (a control or
             bidirectional one); "@" or a tag of the chain, which would end the instruction where it stands in one.
     """
-    from radlite.reasoning import Reasoning
-
     text = text.strip()
     if not 0 < len(text) <= MOST_WORDS:
         found = f"{len(text)} characters" if text else "nothing"
@@ -114,11 +113,6 @@ def _check_numbers(fps: float, pictures_fps: float, size: int) -> None:
 
 def _present(out: Path) -> Iterator[Episode]:
     """The episodes that are there, after a look that nothing gets lost when they are written again."""
-    from radlite.episodes import EpisodeDataset
-    from radlite.formats.card import UNITS
-    from radlite.formats.lerobot_rows import LeRobotRows
-    from radlite.formats.lerobot_writer import INDEX_COLUMNS
-
     rows = LeRobotRows(out)
     others = sorted(set(rows.features) - {*UNITS, *INDEX_COLUMNS, "timestamp"})
     if others:
@@ -127,9 +121,6 @@ def _present(out: Path) -> Iterator[Episode]:
 
 
 def _episode(clip: Path, instruction: str, fps: float, pictures_fps: float, size: int, pad: bool) -> Episode:
-    from radlite.episode import Episode
-    from radlite.show.video import video_frames
-
     stream = _pictures(clip, fps, pictures_fps, size, pad) if clip.is_dir() else video_frames(clip, fps, size, pad)
     frames, most = [], MOST_CLIP // (size * size * 3)
     for frame in stream:
@@ -143,11 +134,6 @@ def _episode(clip: Path, instruction: str, fps: float, pictures_fps: float, size
 
 def _pictures(folder: Path, fps: float, taken: float, size: int, pad: bool) -> Iterator[np.ndarray]:
     """The pictures of a folder at even times, as squares; they come in the order of the numbers in their names."""
-    from PIL import Image, ImageOps
-
-    from radlite.formats.lerobot_rows import damage
-    from radlite.show.video import IMAGE_SUFFIXES, read_images
-
     names = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     paths = sorted(names, key=_naturally)
     if not paths:
@@ -165,29 +151,3 @@ def _naturally(path: Path) -> list:
     """frame2 before frame10; capitals do not matter unless nothing else does."""
     parts = re.split(r"([0-9]+)", path.name.casefold())
     return [*((int(p[:300]), p) if k % 2 else (-1, p) for k, p in enumerate(parts)), (-1, path.name)]
-
-
-# ------------------------------------------------------------------------------------------------ the command
-def add(parts, command) -> None:
-    """Adds the command to the parser of `radlite data`."""
-    p = command(parts, "import-video", _run, "Clips of a phone, or folders of pictures, to a human dataset: one episode a clip.")
-    p.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="a video, or a folder of pictures")
-    p.add_argument("out", type=Path, metavar="OUT", help="the dataset's folder")
-    p.add_argument("--instruction", action="append", required=True, metavar="TEXT",
-                   help="what is done; once for all clips, or once a clip in their order")
-    p.add_argument("--fps", type=float, default=5.0, help="frames a second to keep, by the time they are shown; 5 by default")
-    p.add_argument("--pictures-fps", type=float, metavar="RATE",
-                   help="rate at which the pictures of a folder were taken; --fps by default")
-    p.add_argument("--size", type=int, default=256, help="side of the square frames in pixels; 256 by default")
-    p.add_argument("--pad", action="store_true", help="whole pictures between black bars; by default the middle square of each")
-    p.add_argument("--append", action="store_true", help="add to the dataset that is there")
-    p.add_argument("--license", help="as the Hub abbreviates it; by default what the present card says, else 'other'")
-
-
-def _run(args) -> None:
-    from radlite.data_command import escaped, escaped_errors, say
-
-    with escaped_errors():
-        info = import_clips(args.clips, args.out, args.instruction, fps=args.fps, pictures_fps=args.pictures_fps, size=args.size,
-                            pad=args.pad, append=args.append, license=args.license)  # fmt: skip
-    say(f"{info.num_episodes} human episodes, {info.num_frames} frames in {escaped(args.out)}; new ones have no reasoning yet")

@@ -40,7 +40,7 @@ def rad_loss(vlm: VLM, batch: Batch, detail: bool = True, weight: float | None =
         weight: what the sum over labels is divided by; None: the weight of this batch. The parts of a batch are given that of the
             whole, so that their losses add up to its loss.
     """
-    hidden = vlm.forward(batch.input_ids, batch.attention_mask, batch.pixel_values)  # (B, T, D)
+    hidden = vlm.forward(batch.input_ids, None, batch.pixel_values)  # (B, T, D); a batch is right-padded
     labels, roles = batch.labels[:, 1:], batch.roles[:, 1:]
     paid = labels != IGNORE
     if not paid.any():

@@ -13,10 +13,11 @@ import numpy as np
 from radlite.actions import ACTION_DIM
 from radlite.dataset_writer import write_dataset
 from radlite.episode import Episode
+from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.findings import Report
 from radlite.formats.card import ACTION_KEY, STATE_KEY
-from radlite.formats.lerobot_rows import pictures, vectors
+from radlite.formats.lerobot_rows import LeRobotRows, pictures, vectors
 from radlite.formats.picture import decode_image
 from radlite.formats.staging import replace_text
 from radlite.validate import action_rows, chain_texts, open_rows, read_chain, wanted_columns
@@ -65,28 +66,30 @@ def good_episodes(report: Report) -> Iterator[Episode]:
     Raises:
         RadliteError: the pictures were not examined and one is broken, or an episode is too large to be held in memory.
     """
-    return read_episodes(Path(report.path), set(range(report.num_episodes)) - set(report.bad))
+    return read_episodes(open_rows(Path(report.path)), set(range(report.num_episodes)) - set(report.bad))
 
 
-def read_episodes(path: Path, wanted: Collection[int], numbers: Sequence[int] | None = None) -> Iterator[Episode]:
+def read_episodes(
+    opened: tuple[LeRobotRows, EpisodeDataset, str], wanted: Collection[int], numbers: Sequence[int] | None = None
+) -> Iterator[Episode]:
     """Some episodes of a dataset that may be damaged elsewhere, in their order, one in memory at a time.
 
     Args:
-        path: the dataset.
+        opened: the dataset, by `open_rows`.
         wanted: numbers of the episodes.
         numbers: of every episode, what errors call it; its own number by default.
 
     Raises:
         RadliteError: one of them is damaged, or too large to be held in memory.
     """
-    rows, dataset, camera = open_rows(path)
+    rows, dataset, camera = opened
     kept, shape, lengths = _Kept(), dataset.image_shape, np.diff(rows.starts).tolist()
     for episode, step, count, part in rows.segments(wanted_columns(rows, camera), wanted):
         if episode not in wanted:
             continue
         if isinstance(part, RadliteError):
             raise part
-        where, length = f"of episode {episode if numbers is None else numbers[episode]} of {path}", lengths[episode]
+        where, length = f"of episode {episode if numbers is None else numbers[episode]} of {dataset.path}", lengths[episode]
         if step == 0:
             if length * int(np.prod(shape)) > MOST_EPISODE:
                 expected, found = f"at most {MOST_EPISODE >> 30} GiB of pixels {where}", f"{length} frames of {shape}"

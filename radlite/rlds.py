@@ -14,7 +14,7 @@ from pathlib import Path
 from radlite.dataset_writer import DatasetInfo, write_dataset
 from radlite.episode import Episode
 from radlite.errors import RadliteError
-from radlite.formats.json_stream import quoted
+from radlite.escape import quoted
 from radlite.formats.tfrecord import read_records
 from radlite.rlds_episode import RldsConfig, read_episode
 

@@ -27,7 +27,7 @@ from PIL import Image
 from radlite.actions import ACTION_DIM, GRIPPER
 from radlite.episode import Episode
 from radlite.errors import RadliteError
-from radlite.formats.json_stream import quoted
+from radlite.escape import quoted
 from radlite.formats.picture import decode_image
 from radlite.formats.tf_example import Example
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from radlite.reasoning import FRAME_SIZE
-from radlite.tiny import CM_VALUES
 
+CM_VALUES = range(41)  # centimetres that are one token; larger ones are spelt
 LENGTHS = (("right", "left"), ("back", "forward"), ("down", "up"), ("below", "above"), (None, "high"))
 
 

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, get_args
 
 from radlite.actions import ACTION_DIM
@@ -132,21 +131,3 @@ def _breaks() -> list[str]:
 def _class(characters: Iterable[str]) -> str:
     r"""The inside of a regular expression's [...], as \u escapes that Python and ECMAScript read alike."""
     return "".join(f"\\u{ord(c):04x}" for c in characters)
-
-
-# ------------------------------------------------------------------------------------------------ the command
-def add(parts, command) -> None:
-    """Adds the command to the parser of `radlite data`."""
-    p = command(parts, "schema", _run, "JSON Schema of the reasoning record, or of the episode record.")
-    p.add_argument("record", nargs="?", choices=RECORDS, default="reasoning")
-    p.add_argument("--out", type=Path, help="JSON file; printed otherwise")
-
-
-def _run(args) -> None:
-    from radlite.formats.staging import replace_text
-
-    text = schema_text(args.record)
-    if args.out:
-        replace_text(args.out, text)
-    else:
-        print(text, end="")

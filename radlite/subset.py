@@ -13,16 +13,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from radlite.actions import ACTION_DIM
+from radlite.dataset_writer import DatasetInfo, write_dataset
+from radlite.episode import Episode
 from radlite.errors import RadliteError
-
-if TYPE_CHECKING:
-    from radlite.dataset_writer import DatasetInfo
-    from radlite.episode import Episode
-    from radlite.formats.lerobot_part import LeRobotIndex
+from radlite.formats.action_mask import APART, masks
+from radlite.formats.card import ACTION_KEY, IMAGE_KEY, told_by_card
+from radlite.formats.lerobot_part import INFO, META, LeRobotIndex, small_dataset, told_actions
+from radlite.formats.lerobot_rows import damage
+from radlite.quarantine import read_episodes
+from radlite.validate import open_rows
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -61,10 +64,6 @@ def subset(
     Raises:
         RadliteError: no such dataset, too few episodes that fit, a chosen one that is damaged, or a disk or network that refuses.
     """
-    from radlite.dataset_writer import write_dataset
-    from radlite.formats.card import told_by_card
-    from radlite.formats.lerobot_part import LeRobotIndex, small_dataset
-
     _check_numbers(episodes, files, tasks)
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):  # before anything is fetched
@@ -119,9 +118,6 @@ def _drawn(index: LeRobotIndex, seed: int | np.random.Generator, files: int | No
 
 def _may_be_mixed(index: LeRobotIndex, here: bool) -> bool:
     """Whether some frames may have no action: a column says so, or NaN might, which only the data files tell."""
-    from radlite.formats.action_mask import masks
-    from radlite.formats.card import ACTION_KEY
-
     return ACTION_KEY in index.features and bool(here or masks(index.features))
 
 
@@ -130,9 +126,6 @@ def _apart(
     told: Callable[[str], None],
 ) -> set[int]:  # fmt: skip
     """The robot's or the human's episodes of a dataset that may hold both."""
-    from radlite.formats.lerobot_part import told_actions
-    from radlite.formats.lerobot_rows import damage
-
     fetch(files)
     with damage(index.root):
         every, none, some = told_actions(index, files, index.root)
@@ -157,14 +150,10 @@ def fits(instruction: str, tasks: Sequence[str]) -> bool:
 
 def _members(small: Path, numbers: list[int], chosen: set[int], name: str) -> Iterator[Episode]:
     """The chosen episodes, with where they are from in their notes; errors speak of the large dataset."""
-    from radlite.formats.action_mask import APART
-    from radlite.quarantine import read_episodes
-    from radlite.validate import open_rows
-
     with _told_as(small, name):
-        open_rows(small)
+        opened = open_rows(small)
     wanted = [k for k, number in enumerate(numbers) if number in chosen]
-    reader = read_episodes(small, wanted, numbers)
+    reader = read_episodes(opened, wanted, numbers)
     for k in wanted:
         with _told_as(small, f"{name} (episode {numbers[k]})"):
             episode = next(reader)
@@ -177,8 +166,6 @@ def _members(small: Path, numbers: list[int], chosen: set[int], name: str) -> It
 @contextmanager
 def _told_as(small: Path, name: str) -> Iterator[None]:
     """Errors of reading name the dataset that people know."""
-    from radlite.formats.lerobot_rows import damage
-
     try:
         with damage(small):
             yield
@@ -191,8 +178,6 @@ def _told_as(small: Path, name: str) -> Iterator[None]:
 
 def _opened(source: str | Path, revision: str | None) -> tuple[Path, str, Callable[[Collection[str]], None]]:
     """A folder with meta/ of the dataset, its name for people, and what fetches data files into the folder."""
-    from radlite.formats.lerobot_part import INFO, META
-
     path, name = Path(source), str(source)
     if path.is_dir():
         if revision is not None:
@@ -230,9 +215,6 @@ def _fetched(repo: str, revision: str | None, files: list[str]) -> Path:
 
 def _check_columns(index: LeRobotIndex, name: str, embodiment: str | None) -> None:
     """What no choice of episodes can mend."""
-    from radlite.actions import ACTION_DIM
-    from radlite.formats.card import ACTION_KEY, IMAGE_KEY
-
     index.camera(None, IMAGE_KEY)
     action = index.features.get(ACTION_KEY)
     if action and action["shape"] != [ACTION_DIM]:
@@ -250,32 +232,3 @@ def _check_numbers(episodes: int | None, files: int | None, tasks: Sequence[str]
             raise RadliteError(f"at least one of {what}", f"{number}", "leave it out for all")
     if not all(task.strip() for task in tasks):
         raise RadliteError("words of an instruction for --tasks", "nothing", "leave it out for all instructions")
-
-
-# ------------------------------------------------------------------------------------------------ the command
-def add(parts, command) -> None:
-    """Adds the command to the parser of `radlite data`."""
-    p = command(parts, "subset", _run, "Some episodes of a dataset, here or on the Hub, into one of their own.")
-    p.add_argument("source", metavar="SRC", help="a LeRobotDataset v3 folder, or owner/name on the Hub")
-    p.add_argument("out", type=Path, metavar="OUT", help="the folder to make")
-    p.add_argument("--episodes", type=int, metavar="N", help="how many, drawn by lot; all that fit by default")
-    p.add_argument("--tasks", action="append", default=[], metavar="WORDS",
-                   help="words in the instruction, or with * and ? the whole of it; may be given several times, one must fit")
-    p.add_argument("--embodiment", choices=("robot", "human"),
-                   help="refuse a dataset of the other one; of one that holds both, masked frames apart, take this one")
-    p.add_argument("--seed", type=int, default=0, help="of the lot; 0 by default")
-    p.add_argument("--files", type=int, metavar="N", help="draw from at most N data files, which is then all that is fetched")
-    p.add_argument("--revision", help="branch, tag or commit on the Hub")
-
-
-def _run(args) -> None:
-    from radlite.data_command import escaped, escaped_errors, say
-
-    if args.seed < 0:
-        raise RadliteError("a --seed from 0 on", f"{args.seed}", "choose another one")
-    with escaped_errors():
-        info = subset(
-            args.source, args.out, episodes=args.episodes, tasks=args.tasks, embodiment=args.embodiment, seed=args.seed,
-            files=args.files, revision=args.revision, told=lambda text: say(escaped(text)),
-        )  # fmt: skip
-    say(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {escaped(args.out)}")

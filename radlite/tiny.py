@@ -21,10 +21,10 @@ from transformers import PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForCondi
 
 from radlite.actions import BINS
 from radlite.reasoning import ACTION_TAG, FRAME_SIZE, TAGS
+from radlite.scales import CM_VALUES
 from radlite.vlm import PROMPT, action_token
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>")
-CM_VALUES = range(41)  # centimetres that are one token; larger ones are spelt
 DIRECTIONS = {  # word -> (axis, sign); axes as in Bridge: x forward, y left, z up
     "left": ("lateral", 1), "right": ("lateral", -1), "forward": ("depth", 1), "back": ("depth", -1),
     "up": ("height", 1), "down": ("height", -1), "above": ("height", 1), "below": ("height", -1),

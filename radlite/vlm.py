@@ -23,6 +23,7 @@ from radlite.decoder import Decoder
 from radlite.errors import RadliteError
 from radlite.families import Family
 from radlite.families.family import counted
+from radlite.scales import scales
 
 PROMPT = "What action should the robot take to {instruction}?"  # ECoT's question, instruction in lower case
 SMALL_VOCABULARY = 8192  # tokens: a larger one was not made for these words
@@ -114,8 +115,6 @@ class VLM:
     @cached_property
     def scales(self) -> list[Tensor]:
         """Ids of the numbers that are one token each, see `scales`; found once, which takes a while for a large vocabulary."""
-        from radlite.scales import scales  # which needs the vocabulary of the tiny model, and that a VLM
-
         return scales(self.tokenizer)
 
     def prompt_text(self, instruction: str) -> str:
@@ -210,7 +209,8 @@ class VLM:
 
         Args:
             input_ids: (B, T), padded on one side.
-            attention_mask: (B, T), 1 for tokens and 0 for padding, or None without padding.
+            attention_mask: (B, T), 1 for tokens and 0 for padding; None where there is none, or all of it comes last: no
+                token sees what comes after it, and attention without a mask does half of the work.
             pixel_values: (B, ...), or None for text alone.
             image_features: (B, image_tokens, F) instead of pixels, to compute them once.
 
@@ -220,11 +220,7 @@ class VLM:
         if image_features is None and pixel_values is not None:
             image_features = self.image_features(pixel_values)
         inputs = self.decoder_inputs(input_ids, attention_mask, image_features)
-        # no token sees what comes after it: where padding comes last, attention needs no mask and does half of the work
-        first = attention_mask is not None and not bool(attention_mask[:, 0].all())
-        return self.text_model(
-            **inputs, attention_mask=attention_mask if first else None, use_cache=False
-        ).last_hidden_state
+        return self.text_model(**inputs, attention_mask=attention_mask, use_cache=False).last_hidden_state
 
     def decoder_inputs(self, ids: Tensor, mask: Tensor | None, features: Tensor | None) -> dict[str, Any]:
         """Arguments of the language decoder for sequences (B, T): embeddings, and what the family adds to them."""

@@ -54,6 +54,15 @@ def test_logits_are_those_of_plain_transformers(vlm, frames, left):
         torch.testing.assert_close(mine[mask.bool()], theirs(vlm, ids, mask, pixels)[mask.bool()], atol=2e-5, rtol=1e-4)
 
 
+def test_where_padding_comes_last_no_mask_is_needed(vlm, frames):
+    ids, mask = prompts(vlm, "pick up the red can", "move the banana to the left of it", left=False)
+    pixels, seen = vlm.pixel_values(frames), mask.bool()
+    assert not seen.all()
+    with torch.no_grad():
+        bare, masked = (vlm.forward(ids, one, pixels)[seen] for one in (None, mask))
+    torch.testing.assert_close(bare, masked, atol=2e-5, rtol=1e-4)
+
+
 def test_writing_against_the_cache_is_reading_it_all_again(vlm, frames):
     ids, mask = prompts(vlm, "stop", "put the red can on the white plate")
     chain = torch.tensor([vlm.encode_chain(f" {CHAIN.to_text()}")] * 2)

@@ -175,7 +175,7 @@ def test_absurd_sizes_are_refused_before_they_are_unpacked(tmp_path, clip, monke
     path.write_bytes(data)
     with pytest.raises(RadliteError, match="a whole video file"):
         import_clips([path], tmp_path / "out", "x")
-    monkeypatch.setattr("radlite.show.video._MOST_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("radlite.show.video.MOST_PIXELS", 64 * 48 - 1)
     with pytest.raises(RadliteError, match="of which 0 frames"):
         import_clips([clip], tmp_path / "out", "x")
     assert not (tmp_path / "out").exists()

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radlite.cli import main
-from radlite.data_command import escaped
 from radlite.episodes import Episode, EpisodeDataset, write_dataset
 from radlite.errors import RadliteError
+from radlite.escape import escaped
 from radlite.findings import ERRORS, REMARKS
 from radlite.formats import lerobot_rows
 from radlite.quarantine import good_episodes

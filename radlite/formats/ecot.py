@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from radlite.errors import RadliteError
-from radlite.formats.json_stream import ANY, JsonStream, quoted
+from radlite.escape import quoted
+from radlite.formats.json_stream import ANY, JsonStream
 from radlite.reasoning import FRAME_SIZE, TEXT_FIELDS, Box, Reasoning
 
 LOOKAHEAD = 5

@@ -15,6 +15,7 @@ from typing import Any
 import ijson
 
 from radlite.errors import RadliteError
+from radlite.escape import quoted
 
 BLOCK = 1 << 16
 MOST_TOKEN = 1 << 20
@@ -28,12 +29,6 @@ ANY = object()
 _SKIP = object()
 _NESTING = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 _NOT_JSON = (ijson.JSONError, ValueError, ArithmeticError)  # the backends of ijson differ in what they raise
-
-
-def quoted(text: object, most: int = 160) -> str:
-    """Somebody else's text for an error message: short, and with every control or invisible character escaped."""
-    shown = repr(text)
-    return shown if len(shown) <= most else f"{shown[: most // 3]}...{shown[-most // 2 :]}"
 
 
 class JsonStream:

@@ -21,14 +21,13 @@ from radlite.errors import RadliteError
 from radlite.formats.action_mask import MASKS, frames_with_action, masks
 from radlite.formats.card import ACTION_KEY, IMAGE_KEY, STATE_KEY
 from radlite.formats.lerobot_rows import LeRobotRows, damage
-from radlite.formats.lerobot_video import place_columns, video_files
+from radlite.formats.lerobot_video import names_file, place_columns, video_files
 from radlite.formats.lerobot_writer import FILE_PATTERN
 
 INFO, META = "meta/info.json", ("meta/tasks.parquet", "meta/tasks.jsonl", "meta/episodes/*/*.parquet")
 """What `LeRobotIndex` reads, as patterns of a download."""
 
 _PLACE = ("data/chunk_index", "data/file_index")
-_MOST = 1_000_000  # chunks, and files in one
 
 
 class LeRobotIndex(LeRobotRows):
@@ -51,7 +50,7 @@ class LeRobotIndex(LeRobotRows):
                 for path in sorted((root / "meta" / "episodes").glob("*/*.parquet"))
             ).sort_by("episode_index")
             places = list(zip(*(table[name].to_pylist() for name in _PLACE), strict=True))
-            bad = next((p for p in places if not all(isinstance(n, int) and 0 <= n < _MOST for n in p)), None)
+            bad = next((p for p in places if not names_file(p)), None)
             if bad is not None:
                 expected = f"numbers of chunks and files in columns {' and '.join(_PLACE)} of {root / 'meta' / 'episodes'}"
                 raise RadliteError(expected, f"{bad}", "write or download the dataset again")

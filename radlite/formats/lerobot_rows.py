@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from radlite.errors import RadliteError
 from radlite.formats.lerobot import LeRobotReader, read_footer
-from radlite.formats.lerobot_video import MOST_PIXELS
+from radlite.formats.picture import MOST_PIXELS
 
 BATCH = 64  # rows
 MOST_FRAMES = 5_000_000

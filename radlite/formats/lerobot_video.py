@@ -22,12 +22,12 @@ import numpy as np
 
 from radlite.errors import RadliteError
 from radlite.formats.mp4 import BadVideo, Mp4
+from radlite.formats.picture import MOST_PIXELS
 
 VIDEO_PATTERN = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 PLACE = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
-MOST_PIXELS = 1 << 26  # of a frame: 8192 x 8192
 MOST_OPEN = 8  # files at once
-_MOST = 1_000_000  # chunks, and files in one
+_MOST_FILES = 1_000_000  # chunks, and files in one
 _LATE = 0.5  # of a frame: what times of two writers may differ
 _FIX = "download that file again, or drop the episode: `radlite data validate --quarantine` writes the others"
 
@@ -35,6 +35,11 @@ _FIX = "download that file again, or drop the episode: `radlite data validate --
 def place_columns(key: str) -> list[str]:
     """The columns of meta/episodes that tell where the pictures of a camera are."""
     return [f"videos/{key}/{name}" for name in PLACE]
+
+
+def names_file(place: Sequence) -> bool:
+    """Whether these may be the number of a chunk and that of a file in it."""
+    return all(isinstance(n, int) and 0 <= n < _MOST_FILES for n in place)
 
 
 def video_files(key: str, places: Mapping[str, Sequence], folder: Path) -> list[str]:
@@ -53,7 +58,7 @@ def video_files(key: str, places: Mapping[str, Sequence], folder: Path) -> list[
         raise RadliteError(f"names of cameras without slashes in {folder / 'meta' / 'info.json'}", found, "rename that feature")
     chunks, files, *_ = (places[name] for name in place_columns(key))
     for episode, place in enumerate(zip(chunks, files, strict=True)):
-        if not all(isinstance(n, int) and 0 <= n < _MOST for n in place):
+        if not names_file(place):
             expected = f"numbers of chunk and file in columns 'videos/{key}/..._index' of {folder / 'meta' / 'episodes'}"
             raise RadliteError(expected, f"{place} for episode {episode}", "write or download the dataset again")
     return [VIDEO_PATTERN.format(video_key=key, chunk_index=c, file_index=f) for c, f in zip(chunks, files, strict=True)]

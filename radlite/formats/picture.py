@@ -20,6 +20,7 @@ _BROKEN_IMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
+MOST_PIXELS = 1 << 26  # of a frame that anybody is to decode: 8192 x 8192
 _AGAIN = "write or download the dataset again"
 
 

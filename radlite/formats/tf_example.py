@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from radlite.errors import RadliteError
-from radlite.formats.json_stream import quoted
+from radlite.escape import quoted
 
 MOST_VALUES = 100_000  # of a list, where they do not come packed
 MOST_FEATURES = 10_000

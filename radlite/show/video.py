@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from radlite.errors import RadliteError
+from radlite.formats.picture import MOST_PIXELS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 # A text file is "video" to ffmpeg (its tty reader), and a playlist makes it open other files: so containers
 # by name.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,ogg,flv,asf,h264,hevc,ivf"
-_MOST_PIXELS = 1 << 26  # of a picture that is decoded frame by frame: 8192 x 8192
 _READ_ERRORS = (OSError, RuntimeError, IndexError, AttributeError, ValueError, AssertionError)
 
 
@@ -200,7 +200,7 @@ def _sampling(source: Path, fps: float, side: int, pad: bool) -> list[str]:
     rate = Fraction(fps).limit_denominator(1_000_000)
     return [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-xerror", "-nostdin",
-        "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", f"{_MOST_PIXELS}",
+        "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", f"{MOST_PIXELS}",
         "-i", f"{source.resolve()}", "-map", "0:V:0",  # V: a video, not a cover
         "-vf", f"fps={rate.numerator}/{rate.denominator}:round=up,{square},setsar=1", "-fps_mode", "passthrough",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
