@@ -7,10 +7,10 @@ from typing import Any
 
 from radlite.actions import GRIPPER, primitive_to_vector
 from radlite.errors import RadliteError
+from radlite.phrases import centimetres
 from radlite.policy import Policy
 from radlite.reasoning import FIELDS, Box, Reasoning, read_field
 from radlite.tabletop.env import Trial
-from radlite.tabletop.narrate import centimetres
 from radlite.tabletop.tasks import Task, parse_task, tasks_in
 
 STRIDE = 0.09  # metres of a way: more than one step goes

@@ -11,7 +11,7 @@ from random import Random
 
 from radlite.actions import primitive
 from radlite.base.facts import Piece, chatter
-from radlite.tabletop.narrate import centimetres
+from radlite.phrases import centimetres
 from radlite.tabletop.tasks import DIRECTIONS
 from radlite.tabletop.things import BASE_THINGS, PRACTICE_THINGS
 

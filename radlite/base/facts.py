@@ -13,7 +13,8 @@ from random import Random
 import numpy as np
 
 from radlite.base.data import View
-from radlite.tabletop.narrate import centimetres, goal_name, jaws, pixel
+from radlite.phrases import centimetres
+from radlite.tabletop.narrate import goal_name, jaws, pixel
 from radlite.tabletop.tasks import DIRECTIONS, MOVE_BY
 from radlite.tabletop.things import BASE_THINGS, NEW_THINGS, PLACES
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from radlite.actions import primitive
+from radlite.phrases import SUBTASK_WORDS, centimetres, offset_text
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
 from radlite.tabletop.expert import CLOSED, OPEN, Expert, Intent
 from radlite.tabletop.shape import hull
@@ -36,16 +37,6 @@ def box_of(world: World, name: str) -> Box:
     return Box(name, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
 
 
-def centimetres(offset: Sequence[float], words: tuple[str, str] = ("up", "down")) -> str:
-    """An offset (3,) or (2,) in metres as '6 cm left, 4 cm forward, 9 cm down'; a zero takes the first word of its pair."""
-    pairs = (("left", "right", 1), ("forward", "back", 0), (*words, 2))
-    said = []
-    for positive, negative, axis in pairs[: len(offset)]:
-        value = max(-40, min(40, round(float(offset[axis]) * 100)))
-        said.append(f"{abs(value)} cm {negative if value < 0 else positive}")
-    return ", ".join(said)
-
-
 def jaws(opening: float) -> str:
     """The state of empty jaws in a word."""
     return "open" if opening > OPEN else "closed" if opening < CLOSED else "half open"
@@ -56,11 +47,6 @@ def gripper_text(world: World, thing: str) -> str:
     x, y = pixel(world.point, world.scene.look.view)
     state = f"holds the {thing}" if world.held == thing else f"is {jaws(world.opening)}"
     return f"The gripper [{x}, {y}] {state}, {int(round(world.point[2] * 100))} cm high"
-
-
-def offset_text(name: str, offset: np.ndarray) -> str:
-    """'the red can is 6 cm left, 4 cm forward, 9 cm below': seen from the gripper, metres in, centimetres out."""
-    return f"the {name} is {centimetres(offset, ('above', 'below'))}"
 
 
 def goal_name(point: Sequence[float], view: Viewpoint = HOME_VIEW) -> str:
@@ -98,21 +84,6 @@ def bystander(expert: Expert) -> str:
     return others[round(world.data.time / CONTROL_DT) % len(others)]
 
 
-_SUBTASKS = {
-    "rise": "rise",
-    "reach": "move above the {x}",
-    "lower": "lower onto the {x}",
-    "grasp": "grasp the {x}",
-    "lift": "lift the {x}",
-    "carry": "carry the {x} {y}",
-    "place": "lower the {x} {y}",
-    "release": "let go of the {x}",
-    "retreat": "move away",
-    "hold": "hold the {x} up",
-    "stop": "stop",
-}
-
-
 def reason(expert: Expert, intent: Intent) -> Reasoning:
     """The whole chain but the gripper's path, which only the frames to come can tell (see `with_paths`)."""
     world, task = expert.world, expert.task
@@ -129,7 +100,7 @@ def reason(expert: Expert, intent: Intent) -> Reasoning:
         plan=plan_text(expert),
         bboxes=tuple(box_of(world, n) for n in names),
         subtask_reason=f"{gripper_text(world, task.thing)}; {_seen_offset(expert, intent)}.",
-        subtask=f"{_SUBTASKS[intent.phase].format(x=task.thing, y=towards)}.",
+        subtask=f"{SUBTASK_WORDS[intent.phase].format(x=task.thing, y=towards)}.",
         move_reason=f"The way is {centimetres(intent.need)}, jaws {side}.",
         move=move,
     )
