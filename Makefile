@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LEROBOT := .venv-lerobot
+HANDS := .venv-hands
 OUT ?= runs/demo
 PAPER_ARGS ?=
 PYTEST_ARGS ?=
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 # Quiet, but warnings and errors are shown.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo paper lab test test-notebooks test-browser lint notebooks assignment samples clean
+.PHONY: help demo paper lab test test-notebooks test-browser test-lerobot test-hands lint notebooks assignment samples clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,11 +22,13 @@ help:
 	@echo "make test                  run the tests (PYTEST_ARGS='-k reasoning' for some of them)"
 	@echo "make test-notebooks        run every notebook and solution; times and memory go to runs/notebooks.json"
 	@echo "make test-browser          the notebooks' widgets in JupyterLab and Chromium"
+	@echo "make test-lerobot          datasets to and from LeRobot's own package, installed in $(LEROBOT)"
+	@echo "make test-hands            hands found by MediaPipe, two versions of it, installed in $(HANDS)"
 	@echo "make lint                  ruff"
 	@echo "make notebooks             notebooks/*.ipynb again, from notebooks/source"
 	@echo "make assignment            what students and graders get, in runs/assignment (RADLITE=... see docs/teaching.md)"
 	@echo "make samples               data_samples/ again"
-	@echo "make clean                 remove $(VENV), caches and build leftovers; runs/ stays"
+	@echo "make clean                 remove $(VENV), $(LEROBOT), $(HANDS), caches and build leftovers; runs/ stays"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new $(VENV)"
 
 demo: $(VENV)/.installed
@@ -37,13 +41,19 @@ lab: $(VENV)/.installed-lab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb  # root: in a container
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks and not lerobot and not hands" $(PYTEST_ARGS)
 
 test-notebooks: $(VENV)/.installed-grading
 	$(BIN)/python -m pytest -m notebooks tests/notebooks --durations=0 $(PYTEST_ARGS)
 
 test-browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
+
+test-lerobot: $(VENV)/.installed-dev $(LEROBOT)/.installed
+	RADLITE_LEROBOT_PYTHON="$(LEROBOT)/bin/python" $(BIN)/python -m pytest -m lerobot tests/lerobot $(PYTEST_ARGS)
+
+test-hands: $(VENV)/.installed-dev $(HANDS)/.installed
+	RADLITE_HANDS="$(HANDS)" $(BIN)/python -m pytest -m hands tests/hands $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -60,7 +70,7 @@ samples: $(VENV)/.installed
 	$(BIN)/radlite collect --embodiment human --episodes 18 --seed 8 --image-format webp --overwrite --out data_samples/human
 
 clean:
-	rm -rf "$(VENV)" build dist radlite.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" "$(LEROBOT)" "$(HANDS)" build dist radlite.egg-info .pytest_cache .ruff_cache .hypothesis
 	find radlite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from, so nothing is installed twice.
@@ -98,4 +108,25 @@ $(VENV)/.installed-grading: $(VENV)/.installed-dev
 $(VENV)/.installed-browser: $(VENV)/.installed-dev
 	@echo "installing what the browser tests need"
 	@$(PIP) --editable '.[dev,notebooks,gpu,browser]'
+	@touch $@
+
+# LeRobot wants other versions than radlite, so it has an environment of its own; tests/lerobot/constraints.txt says why
+# this is not simply `pip install lerobot`.
+LEROBOT_PIP := $(LEROBOT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/lerobot/constraints.txt
+$(LEROBOT)/.installed: tests/lerobot/constraints.txt | $(VENV)/.installed
+	@echo "installing LeRobot in $(LEROBOT) (a few minutes)"
+	@$(BIN)/python -m venv --clear "$(LEROBOT)"
+	@$(LEROBOT_PIP) torch
+	@$(LEROBOT_PIP) accelerate av datasets draccus huggingface_hub pillow
+	@$(LEROBOT_PIP) --no-deps lerobot torchvision
+	@touch $@
+
+# The last mediapipe with models in its wheel wants numpy below 2, and the current one has none: an environment for each, with only
+# what finding hands needs (no jax, no sound). The current one borrows the other's models, so nothing is fetched.
+$(HANDS)/.installed: tests/hands/bundled.txt tests/hands/current.txt | $(VENV)/.installed
+	@for name in bundled current; do \
+	  $(HANDS)/$$name/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv "$(HANDS)/$$name" || exit 1; \
+	  echo "installing MediaPipe, $$name"; \
+	  $(HANDS)/$$name/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/hands/$$name.txt || exit 1; \
+	done
 	@touch $@

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from radlite import annotate_command as annotating
 from radlite import data_command as data
+from radlite import setup_command as setup
 from radlite import train_command as training
 from radlite.errors import RadliteError
 from radlite.experiment import command as experiment
@@ -45,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     training.add(commands, _command, _whole, _add_base)
     experiment.add(commands, _command, _whole)
     memory.add(commands, _command, _whole)
+    annotating.add(commands, _command, _whole)
     data.add(commands, _command, _whole)
+    setup.add(commands, _command, _whole)
     return parser
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -61,14 +61,30 @@ def import_clips(
     Raises:
         RadliteError: a clip that cannot be read to its end, is too long, or needs other words; or a dataset at `out`.
     """
-    words = _one_each([instructions] if isinstance(instructions, str) else instructions, len(clips))
-    _check_numbers(fps, fps if pictures_fps is None else pictures_fps, size)
-    out = Path(out)
+    words = one_each([instructions] if isinstance(instructions, str) else instructions, len(clips))
+    check_numbers(fps, fps if pictures_fps is None else pictures_fps, size)
+    new = (_episode(Path(c), w, fps, pictures_fps or fps, size, pad) for c, w in zip(clips, words, strict=True))
+    how = f"{len(clips)} clips of a camera, taken to {fps:g} frames a second by `radlite data import-video`."
+    return add_episodes(Path(out), new, how, append, license)
+
+
+def add_episodes(out: Path, new: Iterable[Episode], how: str, append: bool, license: str | None = None) -> DatasetInfo:
+    """Writes episodes as a human dataset, or (`append`) to the one at `out`, if there is one, which is written anew.
+
+    Args:
+        out: the dataset's folder.
+        new: episodes, made one by one as they are written.
+        how: a sentence for the card that says where they are from.
+        append: whether they may join others.
+        license: for the card, as the Hub abbreviates it; by default what the card at `out` says, else "other".
+
+    Raises:
+        RadliteError: a dataset at `out` that is not to be appended to, or does not fit.
+    """
     old = _present(out) if append and (out / "meta" / "info.json").exists() else None
     origin, told = told_by_card(out) if old else ("", "other")
-    origin += f" {len(clips)} clips of a camera, taken to {fps:g} frames a second by `radlite data import-video`."
-    new = (_episode(Path(c), w, fps, pictures_fps or fps, size, pad) for c, w in zip(clips, words, strict=True))
-    return write_dataset(out, chain(old or (), new), overwrite=old is not None, origin=origin.strip(), license=license or told)
+    origin = f"{origin} {how}".strip()
+    return write_dataset(out, chain(old or (), new), overwrite=old is not None, origin=origin, license=license or told)
 
 
 def spoken(text: str) -> str:
@@ -95,7 +111,7 @@ def spoken(text: str) -> str:
     return text
 
 
-def _one_each(instructions: Sequence[str], clips: int) -> list[str]:
+def one_each(instructions: Sequence[str], clips: int) -> list[str]:
     words = [spoken(text) for text in instructions]
     if not clips or len(words) not in (1, clips):
         found = f"{clips} clips and {len(words)} instructions"
@@ -103,7 +119,8 @@ def _one_each(instructions: Sequence[str], clips: int) -> list[str]:
     return words * clips if len(words) == 1 else words
 
 
-def _check_numbers(fps: float, pictures_fps: float, size: int) -> None:
+def check_numbers(fps: float, pictures_fps: float, size: int) -> None:
+    """Raises `RadliteError` for a rate of frames a second or a side in pixels that no clip can have."""
     for rate in (fps, pictures_fps):
         if not (math.isfinite(rate) and 0.01 <= rate <= 1000):
             raise RadliteError("frames a second from 0.01 to 1000", f"{rate}", "RAD's data has 5")
@@ -134,17 +151,23 @@ def _episode(clip: Path, instruction: str, fps: float, pictures_fps: float, size
 
 def _pictures(folder: Path, fps: float, taken: float, size: int, pad: bool) -> Iterator[np.ndarray]:
     """The pictures of a folder at even times, as squares; they come in the order of the numbers in their names."""
-    names = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    paths = sorted(names, key=_naturally)
-    if not paths:
-        fix = f"give files ending in {', '.join(IMAGE_SUFFIXES)}; videos are given one by one, as {folder.name}/*.mp4"
-        raise RadliteError(f"pictures in {folder}", "none", fix)
+    paths = picture_files(folder)
     fit = ImageOps.pad if pad else ImageOps.fit
     for k in range(math.ceil(len(paths) * fps / taken - 1e-9)):
         path = paths[int(k * taken / fps + 1e-9)]
         with damage(path):
             [picture] = read_images([path])
             yield np.asarray(fit(Image.fromarray(picture), (size, size), Image.Resampling.LANCZOS))
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names; `RadliteError` where there are none."""
+    names = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    paths = sorted(names, key=_naturally)
+    if not paths:
+        fix = f"give files ending in {', '.join(IMAGE_SUFFIXES)}; videos are given one by one, as {folder.name}/*.mp4"
+        raise RadliteError(f"pictures in {folder}", "none", fix)
+    return paths
 
 
 def _naturally(path: Path) -> list:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,12 @@ from radlite import demo as demo_module
 from radlite import policy as acting
 from radlite.cli import build_parser, main
 from radlite.demo import DemoConfig, demo
-from radlite.episodes import EpisodeDataset
+from radlite.episodes import EpisodeDataset, write_dataset
 from radlite.errors import RadliteError
 from radlite.policy import load_policy
 from radlite.show import read_video, write_mp4
 
-COMMANDS = ("demo", "collect", "train", "evaluate", "predict", "report", "data", "doctor")
+COMMANDS = ("demo", "collect", "train", "evaluate", "predict", "report", "data", "setup", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,21 @@ def test_train_and_again(base, clips, tmp_path, capsys):
     assert main(argv) == 0
     assert main([*argv, "--rate", "0.1"]) == 2
     assert "another config" in said(capsys).err
+
+
+def test_robot_data_without_reasoning_teaches_actions_only(base, few, tmp_path, capsys):
+    """As many samples as otherwise, all of them seen; the policy then acts at once instead of saying what nobody taught it."""
+    write_dataset(tmp_path / "mute", [replace(e, reasoning=[None]) for e in few])
+    argv = ["train", "--robot", str(tmp_path / "mute"), "--model", str(base), "--steps", "1", "--lora-rank", "2", "--out"]
+    for given, counts in (([], (34, 0)), (["--robot-per-batch", "2"], (2, 0)), (["--blind-per-batch", "1"], (10, 1))):
+        out = tmp_path / f"run{len(given) + counts[1]}"
+        assert main([*argv, str(out), *given]) == 0
+        assert (f"no reasoning in {tmp_path / 'mute'}" in said(capsys).out) == (not counts[1])
+        mixture = json.loads((out / "adapter" / "radlite.json").read_text())["train"]["mixture"]
+        assert (mixture["robot_per_batch"], mixture["blind_per_batch"]) == counts
+    policy = load_policy(base, out)
+    [prediction] = policy.predict([few.frame(0).image], "go")
+    assert policy.longest_chain == 0 and prediction.text == "ACTION:" and prediction.action.shape == (7,)
 
 
 def test_evaluate(base, taught, tmp_path, capsys):

@@ -1,11 +1,9 @@
 """`radlite data subset`: the same episodes from a folder and from a Hub, no file more than they lie in, whole or not at all."""
 
-import _socket
 import hashlib
 import json
 import re
 import shutil
-import socket
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import let_through
 
 from radlite.cli import main
 from radlite.episodes import Episode, EpisodeDataset, write_dataset
@@ -289,26 +288,6 @@ class Hub(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.wfile.write(data)
-
-
-def let_through(patch):
-    """Lets sockets reach this machine itself and nothing else; `conftest` forbids even that."""
-
-    def guarded(name):
-        def call(self, address, *args):
-            assert self.family == getattr(socket, "AF_UNIX", None) or address[0] == "127.0.0.1", address
-            return getattr(_socket.socket, name)(self, address, *args)
-
-        return call
-
-    def getaddrinfo(host, port, *_, **__):
-        assert host in ("127.0.0.1", b"127.0.0.1"), host
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    for name in ("connect", "connect_ex", "bind"):
-        patch.setattr(socket.socket, name, guarded(name))
-    patch.setattr(socket, "getaddrinfo", getaddrinfo)
-    patch.setattr(socket, "getfqdn", lambda host: host)  # the server's name for itself
 
 
 @pytest.fixture

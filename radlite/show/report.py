@@ -110,7 +110,7 @@ def _controls(results: dict, figures: list[dict]) -> str:
 def _videos(clips: Iterable[Clip], fps: float) -> str:
     options = 'controls muted loop playsinline preload="metadata"'
     cards = [
-        f'<figure class="card"><video {options} src="{_data_url(clip, fps)}"></video>'
+        f'<figure class="card"><video {options} src="{data_url(clip, fps)}"></video>'
         f"<figcaption>{escape(title)}</figcaption></figure>"
         for title, clip in clips
     ]
@@ -119,12 +119,12 @@ def _videos(clips: Iterable[Clip], fps: float) -> str:
     return _part("Rollouts", captions.ROLLOUTS, "".join(cards), captions.ROLLOUTS_LIMITS)
 
 
-def _data_url(clip: object, fps: float) -> str:
-    """The clip as a data: address; frames are encoded first."""
+def data_url(clip: object, fps: float) -> str:
+    """A clip (an mp4 file, or frames uint8 (T, H, W, 3)) as a data: address; frames are encoded first."""
     if isinstance(clip, (str, os.PathLike)):
         return f"data:video/mp4;base64,{base64.b64encode(_mp4_bytes(Path(clip))).decode('ascii')}"
     with tempfile.TemporaryDirectory() as folder:
-        return _data_url(write_mp4(Path(folder) / "clip.mp4", clip, fps), fps)
+        return data_url(write_mp4(Path(folder) / "clip.mp4", clip, fps), fps)
 
 
 def _mp4_bytes(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import imageio_ffmpeg
 import numpy as np
@@ -169,13 +170,35 @@ def video_frames(path: str | os.PathLike, fps: float, side: int, pad: bool = Fal
         RadliteError: no such file, not a video, no frame in it, pictures of more than 2^26 pixels, or a file that is damaged or
             ends too early; that may show only after some frames.
     """
+    square = f"crop=w='min(iw,ih/sar)':h='min(ih,iw*sar)',scale={side}:{side}"
+    if pad:
+        fit = f"{side}*min(1,{{}})"
+        width, height = (f"max(1,round({fit.format(ratio)}))" for ratio in ("iw*sar/ih", "ih/(iw*sar)"))
+        square = f"scale=w='{width}':h='{height}',format=rgb24,pad={side}:{side}:-1:-1"
+    return _at_even_times(path, fps, square)
+
+
+def video_pictures(path: str | os.PathLike, fps: float, longest: int) -> Iterator[np.ndarray]:
+    """The whole pictures of a video at even times, made smaller where one side is longer than `longest` pixels.
+
+    Moments, rotation and errors are those of `video_frames`.
+
+    Yields:
+        uint8 (H, W, 3), all of one shape.
+    """
+    ratio = f"min(1,{longest}/max(iw*sar,ih))"
+    return _at_even_times(path, fps, f"scale=w='max(1,round(iw*sar*{ratio}))':h='max(1,round(ih*{ratio}))'")
+
+
+def _at_even_times(path: str | os.PathLike, fps: float, scaling: str) -> Iterator[np.ndarray]:
+    """Pictures as ffmpeg's filters make them; each comes as a PPM, which says its own size."""
     source, count = _existing_file(path), 0
     with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop ffmpeg
-        command = _sampling(source, fps, side, pad)
+        command = _sampling(source, fps, scaling)
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
             try:
-                while len(data := process.stdout.read(side * side * 3)) == side * side * 3:
-                    yield np.frombuffer(data, np.uint8).reshape(side, side, 3)
+                while (picture := _next_ppm(process.stdout)) is not None:
+                    yield picture
                     count += 1
                 status = process.wait()
             finally:
@@ -188,22 +211,26 @@ def video_frames(path: str | os.PathLike, fps: float, side: int, pad: bool = Fal
         raise RadliteError(expected, found, "copy the clip again, or save it as mp4")
 
 
-def _sampling(source: Path, fps: float, side: int, pad: bool) -> list[str]:
-    """The call of ffmpeg for `video_frames`."""
-    wide = "iw*sar"
-    square = f"crop=w='min(iw,ih/sar)':h='min(ih,{wide})',scale={side}:{side}"
-    if pad:
-        fit = f"{side}*min(1,{{}})"
-        width, height = (f"max(1,round({fit.format(ratio)}))" for ratio in (f"{wide}/ih", f"ih/({wide})"))
-        square = f"scale=w='{width}':h='{height}',format=rgb24,pad={side}:{side}:-1:-1"
+def _next_ppm(stream: BinaryIO) -> np.ndarray | None:
+    """The next picture of a stream of binary PPMs, uint8 (H, W, 3); None at its end, or where it is cut off."""
+    lines = [stream.readline() for _ in range(3)]  # P6, width and height, 255
+    if not lines[2]:
+        return None
+    width, height = map(int, lines[1].split())
+    data = stream.read(width * height * 3)
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3) if len(data) == width * height * 3 else None
+
+
+def _sampling(source: Path, fps: float, scaling: str) -> list[str]:
+    """The call of ffmpeg for pictures at even times."""
     # round=up: a picture is shown from the first even time at or after its own, so the first one is always there
     rate = Fraction(fps).limit_denominator(1_000_000)
     return [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-xerror", "-nostdin",
         "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-max_pixels", f"{MOST_PIXELS}",
         "-i", f"{source.resolve()}", "-map", "0:V:0",  # V: a video, not a cover
-        "-vf", f"fps={rate.numerator}/{rate.denominator}:round=up,{square},setsar=1", "-fps_mode", "passthrough",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
+        "-vf", f"fps={rate.numerator}/{rate.denominator}:round=up,{scaling},setsar=1", "-fps_mode", "passthrough",
+        "-f", "image2pipe", "-c:v", "ppm", "-",
     ]  # fmt: skip
 
 

@@ -1,0 +1,85 @@
+"""A clip as annotation needs it: whole pictures for detectors, small squares for the dataset, both of the same moments.
+
+Pictures are streamed at most `LONGEST` pixels wide or high, so that a minute in 4K takes no more memory than one in 360p; only
+the squares stay. Rotation, pixels that are not square and uneven frame rates are put right by ffmpeg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from radlite.annotate.evidence import View
+from radlite.errors import RadliteError
+from radlite.import_video import MOST_CLIP, check_numbers, picture_files
+from radlite.show.video import read_images, video_pictures
+
+LONGEST = 960
+"""Pixels of the longer side of what detectors see."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """T moments of a video.
+
+    Attributes:
+        source: the video, or the folder of pictures.
+        frames: uint8 (T, S, S, 3), the chain's frame.
+        fps: moments a second.
+        view: how a whole picture lies in the frame.
+    """
+
+    source: Path
+    frames: np.ndarray
+    fps: float
+    view: View
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The whole pictures of the T moments, uint8 (H, W, 3), decoded anew."""
+        return _pictures(self.source, self.fps)
+
+
+def load_clip(source: str | Path, fps: float = 5.0, size: int = 256, pad: bool = True) -> Clip:
+    """Reads a clip.
+
+    Args:
+        source: a video, or a folder of pictures (in the order of the numbers in their names), each of which is a moment.
+        fps: moments a second: moment k is what a player shows at k / fps.
+        size: side of the square frames, pixels.
+        pad: keep whole pictures between bars; otherwise their middle square.
+
+    Raises:
+        RadliteError: no such file, one that cannot be read to its end, pictures of several sizes, or a clip that is too long.
+    """
+    source = Path(source)
+    check_numbers(fps, fps, size)
+    frames, shapes, most = [], set(), MOST_CLIP // (size * size * 3)
+    fit = ImageOps.pad if pad else ImageOps.fit
+    for picture in _pictures(source, fps):
+        if len(frames) == most:
+            expected = f"a clip of at most {most:,} moments"
+            raise RadliteError(expected, f"{source}, which is longer", "cut it, or take fewer frames a second")
+        frames.append(np.asarray(fit(Image.fromarray(picture), (size, size), Image.Resampling.LANCZOS)))
+        shapes.add(picture.shape)
+    if len(shapes) != 1:
+        raise RadliteError(f"pictures of one size in {source}", f"{len(shapes)} sizes", "scale them to one size first")
+    height, width, _ = shapes.pop()
+    return Clip(source, np.stack(frames), fps, View(width, height, pad))
+
+
+def _pictures(source: Path, fps: float) -> Iterator[np.ndarray]:
+    if not source.is_dir():
+        yield from video_pictures(source, fps, LONGEST)
+        return
+    for path in picture_files(source):
+        [picture] = read_images([path])
+        if max(picture.shape) > LONGEST:
+            picture = np.asarray(ImageOps.contain(Image.fromarray(picture), (LONGEST, LONGEST)))
+        yield picture

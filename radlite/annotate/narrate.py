@@ -1,0 +1,144 @@
+"""Chains by rules: offline, deterministic, and nothing in them that was not measured.
+
+The sentences are those of the tabletop, so that human video mixes with robot data that says the same. They are written in
+hindsight, as ECoT's are: where the hand will close its grip is where the thing is, where it lets go is the goal, and the way is
+that to the end of the subtask.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from radlite.annotate.hindsight import UP, Motion
+from radlite.annotate.narrator import Evidence, measured, pixel, task_text
+from radlite.annotate.nouns import object_names
+from radlite.phrases import SUBTASK_WORDS, centimetres, offset_text
+from radlite.reasoning import FRAME_SIZE, Reasoning
+
+UNNAMED = "object"
+"""What is grasped where neither the instruction nor a box gives it a name."""
+
+_SHUT = ("grasp", "lift", "carry", "place", "hold")  # subtasks in which the jaws are to be closed
+_HELD = ("lift", "carry", "place", "hold", "release")
+_NEARBY = 0.15 * FRAME_SIZE  # pixels from a box within which a grip is at that thing
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who is who in an instruction.
+
+    Attributes:
+        thing: what is grasped.
+        place: where it goes, or None.
+        preposition: between them, such as "on".
+    """
+
+    thing: str
+    place: str | None = None
+    preposition: str = "to"
+
+
+class RuleNarrator:
+    """Writes chains by rules. Frames whose subtask or grip nobody knows keep a shorter chain."""
+
+    def narrate(self, evidence: Evidence) -> list[Reasoning]:
+        """See `Narrator`."""
+        roles = roles_of(evidence)
+        plan = plan_text(evidence.motion, roles)
+        task = task_text(evidence.instruction)
+        chains = []
+        for t, chain in enumerate(measured(evidence)):
+            chains.append(chain.replace(task=task, plan=plan, **_words(evidence, roles, t)))
+        return chains
+
+
+def roles_of(evidence: Evidence) -> Roles:
+    """The thing is what stands where the grip first closes, the place what is there when it opens; else as the words have it."""
+    named = object_names(evidence.instruction)
+    motion = evidence.motion
+    closes = motion.subtasks.index("grasp") if motion and "grasp" in motion.subtasks else None
+    thing = _at(evidence, closes) or next(iter(named), UNNAMED)
+    opens = motion.subtasks.index("release", closes) if closes is not None and "release" in motion.subtasks[closes:] else None
+    others = [name for name in named if name != thing]
+    place = (_at(evidence, opens, (thing,)) if opens is not None else None) or next(iter(others), None)
+    said = re.search(rf"\b(on|onto|in|into|inside|under|near|by|beside|behind)\b[\w ]*\b{re.escape(place)}\b",
+                     evidence.instruction.casefold()) if place else None  # fmt: skip
+    return Roles(thing, place, said[1] if said else "to")
+
+
+def _at(evidence: Evidence, t: int | None, besides: tuple[str, ...] = ()) -> str | None:
+    """The name of the thing whose box is nearest to the gripper at frame t (its last known one, as a hand hides it)."""
+    if t is None or not evidence.gripper.known[t]:
+        return None
+    point, found = evidence.gripper.points[t], []
+    for track in evidence.objects:
+        boxes = track.boxes[: t + 1][np.isfinite(track.boxes[: t + 1]).all(1)]
+        if len(boxes) and track.name not in besides:
+            low, high = boxes[-1][:2], boxes[-1][2:]
+            off = float(np.linalg.norm(np.maximum(0, np.maximum(low - point, point - high))))
+            found.append((off, float(np.prod(high - low)), track.name))  # of a thing and what it stands on, the thing
+    off, _, name = min(found, default=(np.inf, 0, None))
+    return name if off <= _NEARBY else None
+
+
+def plan_text(motion: Motion | None, roles: Roles) -> str | None:
+    """The steps that were seen to be done, numbered; None where none were."""
+    done = set(motion.subtasks) if motion else set()
+    goal = f"{roles.preposition} the {roles.place}" if roles.place else "down"
+    steps = [(("reach", "lower"), f"reach the {roles.thing}"), (("grasp",), "grasp it"),
+             (("place", "release"), f"put it {goal}"), (("release",), "let go")]  # fmt: skip
+    if not done & {"place", "release"}:
+        where = f"to the {roles.place}" if roles.place else "away"
+        steps[2:] = [(("lift", "hold"), "lift it"), (("carry",), f"carry it {where}")]
+    said = [text for subtasks, text in steps if done & set(subtasks)]
+    return " ".join(f"{k}. {text}" for k, text in enumerate(said, 1)) + "." if said else None
+
+
+def _words(evidence: Evidence, roles: Roles, t: int) -> dict[str, str]:
+    """The fields of frame t that are sentences; absent where their evidence is."""
+    motion = evidence.motion
+    subtask = motion.subtasks[t] if motion else None
+    reason = _seen(evidence, roles, t)
+    words = {"subtask_reason": reason} if reason else {}
+    if subtask is not None:
+        goal = f"to the {roles.place or 'goal'}"
+        words["subtask"] = SUBTASK_WORDS[subtask].format(x=roles.thing, y=goal) + "."
+        way = centimetres(motion.path[motion.end_of_subtask(t)] - motion.path[t])
+        if way:
+            words["move_reason"] = f"The way is {way}, jaws {'closed' if subtask in _SHUT else 'open'}."
+    return words
+
+
+def _seen(evidence: Evidence, roles: Roles, t: int) -> str | None:
+    """'The gripper [x, y] is open, 12 cm high; the red can is 6 cm left, ...': how things stand at frame t."""
+    motion, point, opened = evidence.motion, pixel(evidence.gripper.points[t]), evidence.open[t]
+    if point is None or opened is None:
+        return None
+    held = motion is not None and motion.subtasks[t] in _HELD
+    state = f"holds the {roles.thing}" if held else f"is {'open' if opened else 'closed'}"
+    height = f", {round(motion.path[t, UP] * 100)} cm high" if evidence.heights and motion is not None else ""
+    said = [f"The gripper [{point[0]}, {point[1]}] {state}{height}"]
+    if motion is not None and motion.subtasks[t] is not None:
+        said += _offsets(motion, roles, t, held)
+    return "; ".join(said) + "."
+
+
+def _offsets(motion: Motion, roles: Roles, t: int, held: bool) -> list[str]:
+    """Where thing and goal are, as far as the clip shows it later."""
+    goal, path = roles.place or "goal", motion.path
+    closes, opens = motion.change("grasp", t), motion.change("release", t)
+    if held:
+        return [f"{offset_text(goal, path[opens] - path[t])} it"] if opens is not None else []
+    if opens is not None and (closes is None or closes > opens):
+        closes = None  # it is let go of before it is grasped again
+    if closes is None:
+        opens = motion.change("release", t, back=True)
+        return [offset_text(roles.thing, path[opens] - path[t])] if opens is not None else []
+    said = [offset_text(roles.thing, path[closes] - path[t])]
+    opens = motion.change("release", closes)
+    if opens is not None:
+        said.append(f"the {goal} is {centimetres((path[opens] - path[closes])[:UP])} of it")
+    return said
