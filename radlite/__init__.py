@@ -28,7 +28,7 @@ _HOME = {
     "rollout": "rollouts", "PolicyAgent": "rollouts", "reasoning_accuracy": "evaluate", "wilson": "stats",
     "look_inside": "introspect",
     "TabletopEnv": "tabletop.env", "collect": "tabletop.collect", "doctor": "health",
-    "play": "show.player", "Player": "show.player",
+    "play": "show.player", "Player": "show.player", "edit": "show.editing", "Editor": "show.editor",
     "draw_prediction": "show", "write_report": "show", "write_mp4": "show", "read_video": "show",
     "LiveRun": "live", "playground": "show.playground",
 }  # fmt: skip

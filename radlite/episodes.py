@@ -161,6 +161,14 @@ class EpisodeDataset:
             self._cache = images
         return self
 
+    def reload(self) -> EpisodeDataset:
+        """Opens the folder anew, after somebody has written to it; pictures that were decoded once are so again."""
+        fresh = EpisodeDataset(self.path, self._camera)
+        if self._cache is not None:
+            fresh.cache()
+        self.__dict__ = fresh.__dict__
+        return self
+
     @cached_property
     def sha256(self) -> str:
         """A hash of the content: all files under data/, meta/ and videos/, by name. The card may change freely."""

@@ -14,7 +14,8 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw
 
-from radlite.annotate.evidence import INDEX_TIP, THUMB_TIP, Hand, View
+from radlite.annotate.evidence import INDEX_TIP, THUMB_TIP, GripperTrack, Hand, View
+from radlite.annotate.hindsight import Motion
 from radlite.annotate.narrator import measured
 from radlite.annotate.pipeline import Annotation
 from radlite.formats.staging import replace_text
@@ -51,20 +52,26 @@ def write_annotation_report(annotations: Sequence[Annotation], path: str | os.Pa
 
 def drawn_hands(annotation: Annotation, size: int = SIDE) -> np.ndarray:
     """Frames with hands and gripper, uint8 (T, size, size, 3)."""
-    track, view = annotation.evidence.gripper, annotation.clip.view
-    frames = []
-    for t, frame in enumerate(annotation.clip.frames):
+    return draw_hands(annotation.clip.frames, annotation.hands, annotation.evidence.gripper, annotation.clip.view, size)
+
+
+def draw_hands(
+    frames: Sequence[np.ndarray], hands: Sequence[tuple[Hand, ...]], track: GripperTrack, view: View, size: int = SIDE
+) -> np.ndarray:
+    """T square frames with the hands found in each and the gripper made of them, uint8 (T, size, size, 3)."""
+    drawn = []
+    for t, frame in enumerate(frames):
         image = Image.fromarray(frame).resize((size, size), Image.Resampling.LANCZOS)
         draw = ImageDraw.Draw(image)
-        for hand in annotation.hands[t]:
+        for hand in hands[t]:
             _draw_hand(draw, hand, view, size / FRAME_SIZE)
         if track.known[t]:
             _draw_grip(draw, track.points[t] * size / FRAME_SIZE, bool(track.seen[t]))
         state = {1.0: "open", 0.0: "closed"}.get(float(track.open[t]), "not known")
         draw.rectangle((0, 0, 86, 16), fill=_INK)
         draw.text((4, 1), f"{t}  {state}", font=font(12), fill=_WHITE)
-        frames.append(np.asarray(image))
-    return np.stack(frames)
+        drawn.append(np.asarray(image))
+    return np.stack(drawn)
 
 
 def _draw_hand(draw: ImageDraw.ImageDraw, hand: Hand, view: View, scale: float) -> None:
@@ -133,7 +140,11 @@ def _segments(annotation: Annotation) -> str:
 
 def motion_figure(annotation: Annotation) -> go.Figure:
     """The path in centimetres over time, with the subtasks as bands."""
-    motion, fps = annotation.evidence.motion, annotation.clip.fps
+    return path_figure(annotation.evidence.motion, annotation.clip.fps)
+
+
+def path_figure(motion: Motion, fps: float) -> go.Figure:
+    """The same of a motion alone."""
     figure = go.Figure()
     for axis, name in enumerate(("forward", "left", "up")):
         values = 100 * (motion.path[:, axis] - np.nanmin(np.r_[motion.path[:, axis], np.inf]))

@@ -1,8 +1,8 @@
 """The player: a recording to look at in a notebook, with what was said at every frame beside it.
 
-A widget of one hand-written ES module (player.js). JavaScript asks for a frame by setting `index`; Python draws that one
-frame, encodes it and sends it together with the frame's text. Where nothing can run (GitHub, a PDF) a film strip stands
-instead.
+A widget of one hand-written ES module (timeline.js, then player.js). JavaScript asks for a frame by setting `index`; Python
+draws that one frame, encodes it and sends it together with the frame's text. Where nothing can run (GitHub, a PDF) a film strip
+stands instead.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from radlite.errors import RadliteError
+from radlite.reasoning import Reasoning
 from radlite.show.filmstrip import film_strip
 from radlite.show.overlay import COLOURS, draw_prediction
 from radlite.show.panel import COMPARED, FIELD_STYLE
@@ -31,8 +32,12 @@ except ImportError as error:
 
 SIZE = 512  # longer side of a drawn frame in pixels; the browser scales it to the place there is
 KEPT = 48  # encoded frames a track that stay in memory, some 40 kB each
-_HERE = Path(__file__).parent
 _DARK_PAPER = (24, 24, 26)
+
+
+def front_end(*names: str) -> str:
+    """The text of these files beside this one, one behind the other."""
+    return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
 
 
 def play(*sources: object, titles: tuple[str, ...] | list[str] | None = None, fps: float | None = None) -> Player:
@@ -72,8 +77,8 @@ class Player(anywidget.AnyWidget):
         palette: CSS colours of the segments, by kind.
     """
 
-    _esm = (_HERE / "player.js").read_text("utf-8")
-    _css = (_HERE / "player.css").read_text("utf-8")
+    _esm = front_end("timeline.js", "player.js")
+    _css = front_end("player.css")
     _ipython_display_ = None  # ipywidgets 7 would show itself with it, and leave the still picture out
 
     index = Int(0).tag(sync=True)
@@ -137,26 +142,14 @@ class Player(anywidget.AnyWidget):
         return [spoken(track.chains[k], track.actions[k]) for track, k in places]
 
     def _encode(self, number: int, k: int) -> bytes:
-        track, file = self._tracks[number], io.BytesIO()
-        drawn = draw_prediction(track.frames[k], track.chains[k], track.actions[k], size=SIZE, panel=False)
-        Image.fromarray(drawn).save(file, "JPEG", quality=90, subsampling=0)  # coloured lines stay sharp
-        return file.getvalue()
+        track = self._tracks[number]
+        return jpeg(track.frames[k], track.chains[k], track.actions[k])
 
     def _rows(self) -> list[dict[str, Any]]:
         """The fields that occur anywhere, so that rows stay where they are from frame to frame."""
         there = {f for track in self._tracks for c, a in zip(track.chains, track.actions, strict=True) for f in spoken(c, a)}
         style = (*FIELD_STYLE, ("action", "Action", (165, 55, 0)))
-        return [
-            {
-                "name": name,
-                "title": title,
-                "light": _css_colour(colour),
-                "dark": _css_colour(lightened(colour)),
-                "compared": name in COMPARED,
-            }
-            for name, title, colour in style
-            if name in there
-        ]
+        return [field_row(*one) for one in style if one[0] in there]
 
     # ------------------------------------------------------------------------------------------ where nothing moves
     def film_strip(self) -> np.ndarray:
@@ -173,6 +166,20 @@ class Player(anywidget.AnyWidget):
         """The widget for a front end that can run it, a picture and a line of text for all others."""
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, "text/plain": repr(self), "image/png": self._png}, metadata
+
+
+def jpeg(frame: np.ndarray, chain: Reasoning | None, action: np.ndarray | None) -> bytes:
+    """A frame with what was said drawn over it, encoded for the browser."""
+    file = io.BytesIO()
+    drawn = draw_prediction(frame, chain, action, size=SIZE, panel=False)
+    Image.fromarray(drawn).save(file, "JPEG", quality=90, subsampling=0)  # coloured lines stay sharp
+    return file.getvalue()
+
+
+def field_row(name: str, title: str, colour: tuple[int, int, int]) -> dict[str, Any]:
+    """A row of text, as `Player.fields` has it."""
+    colours = {"light": _css_colour(colour), "dark": _css_colour(lightened(colour))}
+    return {"name": name, "title": title, **colours, "compared": name in COMPARED}
 
 
 def lightened(colour: tuple[int, int, int]) -> tuple[int, int, int]:

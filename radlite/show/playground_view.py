@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 import numpy as np
 from PIL import Image
 
-from radlite.policy import Prediction
 from radlite.reasoning import FIELDS
 from radlite.show.html import escape
 from radlite.show.overlay import draw_prediction
 from radlite.show.panel import FIELD_STYLE, action_text
 from radlite.show.text import clean
+from radlite.show.widgets import button, labelled, named
+
+if TYPE_CHECKING:
+    from radlite.policy import Prediction
 
 TITLES = {name: title for name, title, _ in FIELD_STYLE}
 ROWS = {"plan": 2, "bboxes": 2, "subtask_reason": 3, "move_reason": 2}
@@ -49,21 +52,6 @@ STYLE = """<style>
 LEFT, RIGHT = "420px", "400px"  # widths of what one types and what one chooses instead
 
 
-def _named(widget: w.Widget, name: str) -> w.Widget:
-    """The widget with its CSS class `radlite-<name>`, by which pages and tests find it."""
-    widget.add_class(f"radlite-{name.replace('_', '-')}")
-    return widget
-
-
-def _button(name: str, text: str, hint: str, width: str = "90px", **options: str) -> w.Button:
-    return _named(w.Button(description=text, tooltip=hint, layout=w.Layout(width=width), **options), name)
-
-
-def _labelled(kind: type, name: str, label: str, width: str, label_width: str = "54px", **options: Any) -> w.Widget:
-    style = {"description_width": label_width}
-    return _named(kind(description=label, style=style, layout=w.Layout(width=width), **options), name)
-
-
 class View:
     """All widgets, by name; `root` holds them, `fields` has the chain's text areas.
 
@@ -75,37 +63,37 @@ class View:
         self._writing = False  # what we write nobody has typed
         self._shown = dict.fromkeys(FIELDS, "")  # the fields as we wrote them last
         self._edited: frozenset[str] = frozenset()  # fields that are given to the policy
-        self.picture = _named(w.Image(format="png", layout=w.Layout(width="100%", max_width=f"{SIZE}px")), "picture")
-        self.actions, self.status = _named(w.HTML(), "actions"), _named(w.HTML(), "status-line")
+        self.picture = named(w.Image(format="png", layout=w.Layout(width="100%", max_width=f"{SIZE}px")), "picture")
+        self.actions, self.status = named(w.HTML(), "actions"), named(w.HTML(), "status-line")
         self.fields = {name: self._field(name) for name in FIELDS}
         self._make_buttons()
         self._make_choosers(adapters)
-        self.root = _named(self._laid_out(), "playground")
+        self.root = named(self._laid_out(), "playground")
         self.say("")
 
     def _field(self, name: str) -> w.Textarea:
-        area = _labelled(w.Textarea, f"field-{name}", TITLES[name], "auto", "initial", rows=ROWS.get(name, 1))
+        area = labelled(w.Textarea, f"field-{name}", TITLES[name], "auto", "initial", rows=ROWS.get(name, 1))
         self.on_value(area, lambda: self._mark(name))
-        return _named(area, "field")
+        return named(area, "field")
 
     def _make_buttons(self) -> None:
-        self.run = _button("run", "Run", "act until the task is done, or until Pause", button_style="primary")
-        self.step = _button("step", "Step", "one step of 0.2 s, from your edit if there is one")
-        self.think = _button("think", "Think", "reason again from your edit, without acting")
-        self.release = _button("release", "Release edits", "the policy speaks for itself again", "120px")
-        self.reset = _button("reset", "Reset", "the same scene again, from the start")
-        self.save_dataset = _button("save-dataset", "Dataset", "the run as a folder that one can train on")
-        self.save_video = _button("save-video", "mp4", "the run as a video with what was said")
+        self.run = button("run", "Run", "act until the task is done, or until Pause", button_style="primary")
+        self.step = button("step", "Step", "one step of 0.2 s, from your edit if there is one")
+        self.think = button("think", "Think", "reason again from your edit, without acting")
+        self.release = button("release", "Release edits", "the policy speaks for itself again", "120px")
+        self.reset = button("reset", "Reset", "the same scene again, from the start")
+        self.save_dataset = button("save-dataset", "Dataset", "the run as a folder that one can train on")
+        self.save_video = button("save-video", "mp4", "the run as a video with what was said")
 
     def _make_choosers(self, adapters: list[tuple[str, str]]) -> None:
         hint = "type anything, then Enter"
-        self.adapter = _named(w.ToggleButtons(options=adapters, style={"button_width": "80px"}), "adapter")
-        self.hold = _labelled(w.Dropdown, "hold", "edits hold", "210px", "80px", options=HOLDS, value=0)
-        self.task = _labelled(w.Text, "task", "Task", LEFT, continuous_update=False, placeholder=hint)
-        self.tasks = _labelled(w.Dropdown, "tasks", "or", RIGHT, options=[CHOOSE])
-        self.kind = _labelled(w.Dropdown, "kind", "Scene", LEFT, options=KINDS)
-        self.seed = _labelled(w.BoundedIntText, "seed", "number", "150px", min=0, max=10**9)
-        self.path = _labelled(w.Text, "path", "Save to", LEFT, value="runs/playground")
+        self.adapter = named(w.ToggleButtons(options=adapters, style={"button_width": "80px"}), "adapter")
+        self.hold = labelled(w.Dropdown, "hold", "edits hold", "210px", "80px", options=HOLDS, value=0)
+        self.task = labelled(w.Text, "task", "Task", LEFT, continuous_update=False, placeholder=hint)
+        self.tasks = labelled(w.Dropdown, "tasks", "or", RIGHT, options=[CHOOSE])
+        self.kind = labelled(w.Dropdown, "kind", "Scene", LEFT, options=KINDS)
+        self.seed = labelled(w.BoundedIntText, "seed", "number", "150px", min=0, max=10**9)
+        self.path = labelled(w.Text, "path", "Save to", LEFT, value="runs/playground")
 
     def _laid_out(self) -> w.VBox:
         left = w.VBox([self.picture, self.actions], layout=w.Layout(flex="1 1 340px", max_width=f"{SIZE}px", margin="0 12px 0 0"))
