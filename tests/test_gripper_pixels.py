@@ -26,6 +26,11 @@ def matrix(view):
     return np.array([[focal, 0, 128], [0, focal, 128], [0, 0, 1]]) @ np.column_stack([turn, -turn @ view.eye])
 
 
+def matrix_depth(camera, states):
+    """How far ahead of the camera, in its own unit."""
+    return states[:, :3] @ camera[2, :3] + camera[2, 3]
+
+
 @pytest.fixture(scope="module")
 def episodes():
     """(states, true pixels) of eight robot episodes."""
@@ -69,6 +74,7 @@ def test_thirty_per_cent_outliers_and_two_pixels_of_noise(episodes, kind, median
         fit = fit_pixels(states, spoilt(truth, np.random.default_rng(k))[0], kind=kind)
         medians.append(np.nanmedian(np.linalg.norm(fit.points - truth, axis=1)))
         assert fit.inliers.sum() >= 0.5 * len(states) and 0 < fit.median_error < 4
+        assert (matrix_depth(fit.camera, states)[fit.inliers] > 0).all()
     assert max(medians) < median and np.median(medians) < 2
 
 

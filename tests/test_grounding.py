@@ -158,6 +158,12 @@ def test_a_box_without_a_name_or_a_shape_is_dropped():
     assert len(named([{2: 0.9}, {}, {7: 0.9}])) == 2
 
 
+def test_the_whole_of_a_short_name_is_more_than_a_part_of_a_long_one():
+    names = [("red can", np.array([0, 1, 1, 0], bool)), ("plate", np.array([0, 0, 0, 1], bool))]
+    [found] = GroundingDino("unused")._named(np.array([[0, 0.5, 0.1, 0.4]]), np.full((1, 4), 0.5), names)
+    assert (found.name, found.score) == ("plate", 0.4)
+
+
 def test_a_box_is_cut_at_the_picture():
     names = [("can", np.array([True]))]
     [found] = GroundingDino("unused")._named(np.ones((1, 64)), np.array([[0.0, 0.5, 0.5, 0.5]]), names)
@@ -194,6 +200,14 @@ def test_without_network_it_says_how_to_get_the_weights(pictures, monkeypatch, t
 def test_the_default_is_one_commit():
     assert GroundingDino().revision == REVISIONS[GroundingDino().model] and len(GroundingDino().revision) == 40
     assert GroundingDino(revision="main").revision == "main" and GroundingDino("owner/other").revision is None
+
+
+def test_the_identity_is_that_of_the_weights_and_thresholds(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "config.json").write_text((other / "config.json").read_text() + " ")
+    told = {GroundingDino(folder).identity, GroundingDino(folder, 0.4).identity, GroundingDino(other).identity}
+    assert len(told) == 3 and GroundingDino(folder).identity in told
+    assert REVISIONS[GroundingDino().model] in GroundingDino().identity
 
 
 def test_weights_come_from_safetensors_only(folder, pictures, tmp_path):

@@ -102,6 +102,29 @@ def test_a_flicker_does_not_draw_the_track_away():
     assert np.flatnonzero(~track.seen).tolist() == [5, 13]  # filled in, and it says so
 
 
+def test_a_leap_costs_and_nothing_leaps_further_than_it_can_reach():
+    near = [(at(60, 80),) if t != 5 else (at(60, 80), at(110, 80, score=0.95)) for t in range(11)]
+    [track] = object_tracks(near, FRAME, ["can"])
+    np.testing.assert_allclose(middles(track), [(60, 80)] * 11, atol=1e-6)
+    far = [(at(60, 80),) if t != 5 else (at(60, 80), at(150, 80, score=0.95)) for t in range(11)]
+    assert middles(object_tracks(near, FRAME, ["can"], config=PathConfig(leap=0))[0])[5, 0] == pytest.approx(110)
+    assert middles(object_tracks(far, FRAME, ["can"], config=PathConfig(leap=0))[0])[5, 0] == pytest.approx(60)
+
+
+def test_a_thing_that_was_long_gone_is_taken_up_again():
+    found = [(at(60, 80),)] * 8 + [()] * 40 + [(at(180, 150),)] * 8
+    [track] = object_tracks(found, FRAME, ["can"])
+    assert track.seen.tolist() == [True] * 8 + [False] * 40 + [True] * 8 and np.isnan(track.boxes[8:48]).all()
+
+
+def test_a_thing_found_twice_is_one_thing():
+    """A tight and a loose box; where the better one is missing the other stands for it."""
+    tight, loose = at(60, 80, score=0.6), at(61, 80, score=0.5, side=22)
+    found = [(loose,) if t in (5, 6) else (tight, loose) for t in range(20)]
+    [track] = object_tracks(found, FRAME, ["can"])
+    assert track.seen.all() and middles(track)[:, 0].tolist() == [61 if t in (5, 6) else 60 for t in range(20)]
+
+
 def test_a_covered_thing_is_found_again_and_its_neighbour_is_not_taken_for_it():
     """One can goes, is covered for 12 frames and comes back elsewhere; the other stands there throughout."""
     moving = [(40 + 4 * min(t, 10), 60) for t in range(15)] + [(150, 180)] * 15
@@ -289,6 +312,14 @@ def test_a_file_is_read_in_its_pixels(tmp_path):
     found = objects.detect([np.zeros((4, 4, 3), np.uint8)] * 3, ["red can", "plate"])
     assert found == [(Found("red can", (0.1, 0.1, 0.2, 0.3), 0.5),), (), ()]
     assert objects.detect([None] * 3, ["plate"]) == [(), (), ()]
+    assert objects.detect([None], ["Red Can"])[0][0].name == "Red Can"  # as it was asked for
+
+
+def test_the_identity_is_that_of_the_boxes(tmp_path):
+    one = read_objects(write(tmp_path / "one.json", GOOD))
+    assert one.identity == read_objects(write(tmp_path / "two.json", GOOD)).identity
+    others = [read_objects(tmp_path / "one.json", fps=4), read_objects(write(tmp_path / "three.json", {**GOOD, "width": 201}))]
+    assert len({one.identity, *(other.identity for other in others)}) == 3
 
 
 @given(st.sampled_from([1, 2, 5, 7.5, 10, 30]), st.sampled_from([1, 5, 12]))

@@ -19,6 +19,8 @@ _HOME = {
     "write_landmarks": "landmarks", "gripper_track": "hands",
     "GroundingDino": "grounding", "RecordedObjects": "object_file", "read_objects": "object_file",
     "write_objects": "object_file", "object_names": "nouns", "object_tracks": "objects",
+    "Noise": "simulated", "simulated_found": "simulated", "simulated_tracks": "simulated", "simulated_gripper": "simulated",
+    "fit_pixels": "gripper_pixels", "robot_track": "gripper_pixels", "project": "gripper_pixels",
     "Axes": "motion", "triangulate": "motion", "Motion": "hindsight", "motion_in_view": "hindsight",
     "motion_in_space": "hindsight", "RuleNarrator": "narrate", "Endpoint": "endpoint", "load_narrator": "vlm_narrator",
 }  # fmt: skip

@@ -62,6 +62,16 @@ class GroundingDino:
         self.model, self.box_threshold, self.text_threshold = str(model), box_threshold, text_threshold
         self.device, self.revision, self.batch = device, revision or REVISIONS.get(str(model)), batch
 
+    @property
+    def identity(self) -> str:
+        """What the answers depend on besides pictures and names; of a folder, its weights."""
+        weights = self.revision
+        if (Path(self.model) / "config.json").is_file():
+            from radlite.bases import fingerprint
+
+            weights = fingerprint(Path(self.model))[:24]
+        return f"{self.model} {weights}, thresholds {self.box_threshold:g} and {self.text_threshold:g}"
+
     def detect(self, pictures: Iterable[np.ndarray], names: Sequence[str]) -> list[tuple[Found, ...]]:
         """The things of each picture, uint8 (H, W, 3) RGB, best first; a name is found anywhere from never to often.
 
@@ -92,9 +102,7 @@ class GroundingDino:
                 raise RadliteError(f"a model of type {' or '.join(KINDS)}", quoted(kind), f"choose {DEFAULT}")
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             images = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = Detector.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
-            )
+            model = Detector.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=True)
         except RadliteError:
             raise
         except Exception as error:  # transformers, tokenizers and safetensors each have their own kinds

@@ -11,10 +11,11 @@ on trust, and what is not in this form is refused rather than guessed at.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,19 @@ class RecordedObjects:
         """What is named, in the order of time."""
         return tuple(dict.fromkeys(thing.name for number in sorted(self.frames) for thing in self.frames[number]))
 
+    @property
+    def identity(self) -> str:
+        """Of the boxes themselves, wherever they were read."""
+        content = hashlib.sha256(repr((sorted(self.frames.items()), self.rate)).encode()).hexdigest()
+        return f"recorded {content[:24]} at {self.fps:g} pictures a second"
+
     def detect(self, pictures: Iterable[np.ndarray], names: Sequence[str]) -> list[tuple[Found, ...]]:
-        """What was recorded of these names at the time of each picture; the pictures are only counted."""
-        wanted = set(names)
-        return [tuple(t for t in self._at(k) if t.name in wanted) for k, _ in enumerate(pictures)]
+        """What was recorded of these names, in capitals or not, at the time of each picture; the pictures are only counted."""
+        wanted = {name.strip().casefold(): name for name in names}
+        return [
+            tuple(replace(t, name=wanted[t.name.casefold()]) for t in self._at(k) if t.name.casefold() in wanted)
+            for k, _ in enumerate(pictures)
+        ]
 
     def _at(self, picture: int) -> tuple[Found, ...]:
         time = picture * self.rate / self.fps  # in recorded frames
