@@ -237,7 +237,7 @@ def collate(
         raise RadliteError("at least one sample", "none", "check the mixture's sizes")
     rng = np.random.default_rng(key)
     rows = [encode_sample(s, vlm, stats, config, rng) for s in samples]
-    return _batch(rows, vlm, config, vlm.pixel_values(np.stack([s.image for s in samples])))
+    return _batch(rows, vlm, config, vlm.pixel_values([s.image for s in samples]))
 
 
 def collate_blind(

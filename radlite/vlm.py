@@ -149,8 +149,15 @@ class VLM:
         return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
 
     # ----------------------------------------------------------------------------------------------- pictures
-    def pixel_values(self, frames: np.ndarray | Tensor) -> Tensor:
-        """Frames uint8 (B, H, W, 3) -> float32 (B, ...), resized and in [-1, 1], as the family's tower wants them; on the CPU."""
+    def pixel_values(self, frames: np.ndarray | Tensor | list[np.ndarray]) -> Tensor:
+        """Frames uint8 (B, H, W, 3), or a list of uint8 (H, W, 3) of any sizes -> float32 (B, ...), on the CPU.
+
+        Resized and in [-1, 1], as the family's tower wants them; what a frame becomes does not depend on the others.
+        """
+        if isinstance(frames, list):
+            if len({f.shape for f in frames}) > 1:  # cameras of several datasets
+                return torch.cat([self.pixel_values(f[None]) for f in frames])
+            frames = np.stack(frames)
         frames = torch.as_tensor(np.array(frames) if isinstance(frames, np.ndarray) else frames)  # copied: may be read-only
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or 0 in frames.shape:
             raise RadliteError(

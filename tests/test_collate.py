@@ -188,6 +188,16 @@ def test_robot_rows_do_not_know_the_human_ones(vlm):
         assert alone.input_ids.equal(mixed.input_ids[:3, :width]) and alone.labels.equal(mixed.labels[:3, :width])
 
 
+def test_pictures_of_several_sizes_become_one_batch(vlm):
+    """Datasets of two cameras in one mixture: what a picture becomes does not depend on the others."""
+    rng = np.random.default_rng(0)
+    sizes = [(96, 96), (256, 256), (72, 128)]
+    some = [replace(sample(FULL), image=rng.integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
+    pixels = collate(some, vlm, None).pixel_values
+    for one, row in zip(some, pixels, strict=True):
+        assert row.equal(collate([one], vlm, None).pixel_values[0])
+
+
 @pytest.mark.parametrize(
     "some, stats, found",
     [

@@ -280,4 +280,4 @@ else:
 # Fifty steps teach it the form of a chain and little more. What a real run needs is data of your own robot
 # and your own hands; everything else you have seen.
 #
-# Next: [09_the_papers_tables](09_the_papers_tables.ipynb), hundreds of trials a cell.
+# Next: [08_your_own_data](08_your_own_data.ipynb), where such data comes from.
