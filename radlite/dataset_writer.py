@@ -65,7 +65,8 @@ def write_dataset(
         overwrite: replace the dataset that is there. It may be the one `episodes` is being read from.
         origin: where the episodes come from and how they were made, for the dataset card.
         license: for the dataset card, as the Hub abbreviates it.
-        language: write LeRobot's language columns as well, for its recipes; see `formats.language` for what they hold.
+        language: write LeRobot's language columns as well, for its recipes; see `formats.language` for what they hold. LeRobot
+            before 0.6 does not open a dataset that has them.
 
     Raises:
         RadliteError: an episode is not valid or does not fit the others, or the disk refuses.

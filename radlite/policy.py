@@ -37,7 +37,7 @@ class Policy:
         vlm: the model.
         stats: of the robot data it was trained on; None for a bare base, which cannot act.
         longest_chain: tokens of the longest chain it was taught. One that rambles a quarter beyond that is cut off and
-            acts: a batch waits for its longest row.
+            acts: a batch waits for its longest row. 0: it was taught actions only, and acts at once.
         precision: in which pictures and prompts are read: "bf16", "no", or None: bf16 where the processor has units for it, as in
             training. What is written is always computed in the precision of the weights.
     """
@@ -169,7 +169,7 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
     if hasattr(vlm.model, "merge_and_unload") and not vlm.quantize:  # into four bits it would be rounded
         vlm.model = vlm.model.merge_and_unload()  # one product a layer instead of three
     vlm.model.eval()
-    return Policy(vlm, stats, longest or UNKNOWN_LENGTH)
+    return Policy(vlm, stats, UNKNOWN_LENGTH if longest is None else longest)
 
 
 def true_bins(policy: Policy, action: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 def add(commands, command, whole, add_base) -> None:
     """Adds both commands to a parser; the other arguments are the command line's own helpers."""
     p = command(commands, "train", train, "Train a policy on robot data, with human data on top or without.")
-    p.add_argument("--robot", type=Path, required=True, help="dataset with actions")
+    p.add_argument("--robot", type=Path, required=True, help="dataset with actions; without reasoning it teaches actions only")
     p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
     add_base(p)
     p.add_argument("--ratio", type=float, help="human samples per robot sample; default what the demo takes")
@@ -50,6 +50,11 @@ def train(args) -> int:
     sizes = replace(DemoConfig(), **given("steps", "robot_per_batch", "blind_per_batch", "ratio"))
     robot = EpisodeDataset(args.robot).cache()
     human = EpisodeDataset(args.human).cache() if args.human else None
+    if args.blind_per_batch is None and all(robot.reasoning(k) is None for k in range(robot.num_frames)):
+        # without a picture there is nothing to read in them, so these samples are seen as well
+        seen = args.robot_per_batch or sizes.robot_per_batch + sizes.blind_per_batch
+        sizes = replace(sizes, robot_per_batch=seen, blind_per_batch=0)
+        print(f"no reasoning in {args.robot}: it teaches actions only, {seen} samples a step, all with their picture")
     mixture = Mixture(robot, human, sizes.robot_per_batch, sizes.ratio, args.seed, sizes.blind_per_batch)
     config = demo_training(sizes.steps)
     loss = replace(config.collate, **given("action_weight", "path_weight", "reasoning_dropout", "field_dropout"))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from radlite.episodes import Episode, EpisodeDataset, Sample, write_dataset
 from radlite.errors import RadliteError
 from radlite.formats import lerobot_writer
 from radlite.reasoning import Box, Reasoning
+from radlite.validate import examine
 
 CHAIN = Reasoning(
     task="Lift the can.", bboxes=(Box("a can", (1, 2, 30, 40)),), move="move up", gripper=((5, 6), (7, 8))
@@ -461,6 +463,16 @@ def test_datasets_of_others(dataset):
         EpisodeDataset(dataset, camera="observation.images.wrist")
 
 
+def test_states_of_another_width_are_left_out(dataset):
+    """Joint angles are no pose of a gripper; everything else of such a robot's data is."""
+    source, angles = [*EpisodeDataset(dataset)], [[0.5] * 8] * 5
+    replace_column("observation.state", angles, pa.list_(pa.float32(), 8))(dataset)
+    rewritten_features(**{"observation.state": {"shape": [8], "names": None}})(dataset)
+    for before, after in zip(source, EpisodeDataset(dataset), strict=True):
+        same(replace(before, states=None), after)
+    assert not examine(dataset).bad
+
+
 def drop(name):
     return lambda path: rewrite(path / DATA, lambda t: t.drop_columns([name]))
 
@@ -566,6 +578,7 @@ BROKEN = {
     "NaN action": (replace_column("action", [[float("nan")] * 7] * 5), "NaN.*frame 0"),
     "missing action": (replace_column("action", [None, *[[0.0] * 7] * 4]), "column 'action'"),
     "ragged action": (replace_column("action", [[0.0] * 7] * 3 + [[0.0] * 6, [0.0] * 8]), "6.* in frame 3"),
+    "an action for every joint": (rewritten_features(action={"shape": [6]}), r"7 numbers in column 'action'.*shape \[6\]"),
     "action of words": (replace_column("action", ["left"] * 5), "column 'action'"),
     "action of lists of words": (replace_column("action", [["left"] * 7] * 5), "column 'action'"),
     "reasoning is no JSON": (replace_column("reasoning", ["{"] * 5), "'reasoning', frame 0"),

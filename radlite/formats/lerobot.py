@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from radlite.actions import ACTION_DIM
 from radlite.errors import RadliteError
 from radlite.formats.action_mask import APART
-from radlite.formats.card import ACTION_KEY
+from radlite.formats.card import ACTION_KEY, STATE_KEY
 from radlite.formats.language import language_names, texts
 from radlite.formats.lerobot_video import Videos, place_columns
 from radlite.formats.picture import decode_image
@@ -41,7 +42,8 @@ class LeRobotReader:
     Attributes:
         root: the folder.
         info: meta/info.json.
-        features: name -> {"dtype", "shape", "names"} of every column.
+        features: name -> {"dtype", "shape", "names"} of every column, but for a state of another width than radlite's (joint
+            angles, say): a policy does without.
         tasks: task_index -> instruction.
         num_frames: N.
         starts: E+1 numbers; episode i holds the frames starts[i] .. starts[i+1]-1.
@@ -52,7 +54,9 @@ class LeRobotReader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.info = _read_info(root)
-        self.features: dict[str, dict[str, Any]] = self.info["features"]
+        self.features: dict[str, dict[str, Any]] = dict(self.info["features"])
+        if self.features.get(STATE_KEY, {}).get("shape") not in (None, [ACTION_DIM]):
+            del self.features[STATE_KEY]
         self.tasks = _read_tasks(root)
         self.starts, self.metas = _read_episodes(root)
         self.num_frames = self.starts[-1]
@@ -130,6 +134,10 @@ class LeRobotReader:
 
     def vectors(self, name: str, width: int) -> np.ndarray:
         """A column of vectors, float32 (N, width), all of them finite."""
+        told = self.features[name]["shape"]
+        if told != [width]:
+            fix = "convert them: radlite's actions are changes of position and rotation, and the gripper"
+            raise RadliteError(f"{width} numbers in column {name!r} of {self.root}", f"shape {told}", fix)
         values = self.column(name)
         with _column_errors(name, self.root):
             widths = pc.list_value_length(values).to_numpy()

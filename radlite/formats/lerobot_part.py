@@ -16,10 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from radlite.actions import ACTION_DIM
 from radlite.errors import RadliteError
 from radlite.formats.action_mask import MASKS, frames_with_action, masks
-from radlite.formats.card import ACTION_KEY, IMAGE_KEY, STATE_KEY
+from radlite.formats.card import ACTION_KEY, IMAGE_KEY
 from radlite.formats.lerobot_rows import LeRobotRows, damage
 from radlite.formats.lerobot_video import names_file, place_columns, video_files
 from radlite.formats.lerobot_writer import FILE_PATTERN
@@ -75,8 +74,6 @@ def small_dataset(index: LeRobotIndex, files: Collection[str], videos: Collectio
                   human: bool = False) -> list[int]:
     """Makes a dataset of whole data files; returns the number that each of its episodes has in the large one.
 
-    A state of another width than radlite's is not a feature of it: a policy does without.
-
     Args:
         index: of the large dataset.
         files: which of its data files.
@@ -96,8 +93,6 @@ def small_dataset(index: LeRobotIndex, files: Collection[str], videos: Collectio
     path.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
     features = dict(index.features)
-    if features.get(STATE_KEY, {}).get("shape") not in (None, [ACTION_DIM]):
-        del features[STATE_KEY]
     if human:
         features = {name: feature for name, feature in features.items() if name not in (ACTION_KEY, *MASKS)}
     about = {"radlite": {"embodiment": "human"}} if human else {}
