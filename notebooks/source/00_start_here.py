@@ -147,7 +147,11 @@ radlite.playground(seed=0)
 # | notebook | question |
 # |---|---|
 # | [01_reasoning_chains](01_reasoning_chains.ipynb) | what is in a chain, and what does the model learn from it? |
+# | [02_annotate_video](02_annotate_video.ipynb) | how does a video of a hand become such chains, and how good are they? |
 # | [03_mixed_data_training](03_mixed_data_training.ipynb) | how are robot and human data mixed? |
 # | [04_does_it_act](04_does_it_act.ipynb) | does it work, and how sure can one be? |
 # | [05_see_what_it_thinks](05_see_what_it_thinks.ipynb) | what does it see, and how sure is it? |
 # | [06_change_its_mind](06_change_its_mind.ipynb) | do the words drive the action? |
+# | [07_lora_and_four_bit](07_lora_and_four_bit.ipynb) | which model fits on which card? |
+# | [08_your_own_data](08_your_own_data.ipynb) | how do I use a clip, or a dataset, of my own? |
+# | [09_the_papers_tables](09_the_papers_tables.ipynb) | which differences are more than chance? |

@@ -200,4 +200,5 @@ print(inspect.getsource(encode_sample))
 # from the words and not from the path.) The rest is the same for both, and that is the method: **one model,
 # one loss, two kinds of data**.
 #
-# Next: [03_mixed_data_training](03_mixed_data_training.ipynb) mixes the two and trains.
+# Next: [02_annotate_video](02_annotate_video.ipynb) makes such chains of a video of a hand;
+# [03_mixed_data_training](03_mixed_data_training.ipynb) mixes the two kinds of data and trains.

@@ -29,6 +29,7 @@ PICTURES = {
     "04_does_it_act": {"04_rates": ("cells = {arm.upper()", "")},
     "05_see_what_it_thinks": {"05_beside": ("radlite.play((frames", "ArrowRight " * 8), "05_tokens": ('token_view(inside["ECoT"]', "")},
     "06_change_its_mind": {"06_paths": ("runs = {", "")},
+    "08_your_own_data": {"08_both": ("kept_back = list(", "ArrowRight " * 3)},
 }  # fmt: skip
 WIDTH = 1300  # of the window, pixels
 COLOURS = 256

@@ -16,6 +16,9 @@ PALM = np.array([-0.050, -0.048, 0.052])  # palm centre from the pinch point
 HAND_GRASP_OFFSET = np.array([0.0, -0.01, 0.01])  # people pinch higher and nearer than a gripper grasps
 HAND_ENTRY = np.array([-0.15, -0.19, 0.0])  # a hand comes in from the near right border of the picture
 _PINCH_AXIS = np.array([0.55, 0.83, 0.0])  # thumb to index, seen from above
+_THUMB_BASE, _INDEX_BASE = np.array([-0.004, 0.010, -0.010]), np.array([0.026, 0.020, 0.012])  # from the palm's centre
+_KNUCKLES = np.array([[0.032, 0.002, 0.010], [0.030, -0.016, 0.005], [0.026, -0.034, 0.0]])  # middle, ring and little finger
+_CURLED = np.array([[0.0, 0.0, 0.0], [0.008, 0.0, -0.012], [0.006, -0.002, -0.026], [-0.006, -0.004, -0.028]])  # from its knuckle
 _DARK, _LIGHT = "0.16 0.17 0.19 1", "0.70 0.71 0.74 1"
 _MARK = "0.95 0.20 0.62 1"  # the jaws' carriages on top of the palm: how far they are open is seen from above
 _UNSEEN = 'contype="0" conaffinity="0"'
@@ -89,10 +92,9 @@ def pose_arm(model: mujoco.MjModel, data: mujoco.MjData, point: np.ndarray) -> N
 def pose_hand(model: mujoco.MjModel, data: mujoco.MjData, point: np.ndarray, jaw: float) -> None:
     """Poses the hand: finger tips `jaw` metres to both sides of the pinch point, palm behind, forearm to the elbow."""
     palm = point + PALM
-    half = max(jaw, 0.006) * 0.8
-    index, thumb = point + _PINCH_AXIS * half + (0, 0, 0.004), point - _PINCH_AXIS * half + (0, 0, 0.002)
-    _stretch(model, data, "index", index, palm + np.array([0.026, 0.020, 0.012]))
-    _stretch(model, data, "thumb", thumb, palm + np.array([-0.004, 0.010, -0.010]))
+    thumb, index = _tips(point, jaw)
+    _stretch(model, data, "index", index, palm + _INDEX_BASE)
+    _stretch(model, data, "thumb", thumb, palm + _THUMB_BASE)
     wrist = palm + 0.045 * (HAND_BASE - palm) / np.linalg.norm(HAND_BASE - palm)
     _stretch(model, data, "wrist", wrist, HAND_BASE)
     _stretch(
@@ -101,6 +103,24 @@ def pose_hand(model: mujoco.MjModel, data: mujoco.MjData, point: np.ndarray, jaw
     body = model.body("palm")
     data.mocap_pos[int(body.mocapid[0])] = palm
     data.mocap_quat[int(body.mocapid[0])] = _turn_z_to(np.array([0.35, -0.2, 0.9]))
+
+
+def hand_landmarks(point: np.ndarray, jaw: float) -> np.ndarray:
+    """Where the 21 landmarks of MediaPipe's right hand are on the posed hand, (21, 3) metres in the world.
+
+    The palm is 9 cm long, as a grown-up's; the fingers that do not pinch are curled.
+    """
+    palm = point + PALM
+    wrist = palm + 0.06 * (HAND_BASE - palm) / np.linalg.norm(HAND_BASE - palm)
+    thumb, index = _tips(point, jaw)
+    pinching = [np.linspace(palm + _THUMB_BASE, thumb, 4), np.linspace(palm + _INDEX_BASE, index, 4)]
+    return np.concatenate([wrist[None], *pinching, *(palm + knuckle + _CURLED for knuckle in _KNUCKLES)])
+
+
+def _tips(point: np.ndarray, jaw: float) -> tuple[np.ndarray, np.ndarray]:
+    """Thumb tip and index tip, each (3,)."""
+    half = max(jaw, 0.006) * 0.8
+    return point - _PINCH_AXIS * half + (0, 0, 0.002), point + _PINCH_AXIS * half + (0, 0, 0.004)
 
 
 def _stretch(

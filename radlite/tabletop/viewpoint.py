@@ -41,6 +41,14 @@ class Viewpoint:
         """Where the camera is, (3,) metres."""
         return np.array(self.target) - self.distance * self.axes[0]
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """float (3, 4), from homogeneous metres to homogeneous pixels of the 256 x 256 frame, third row the distance ahead."""
+        forward, right, up = self.axes
+        scale, middle = self.distance / self.half_view * FRAME_SIZE / 2, FRAME_SIZE / 2
+        rows = np.stack([scale * right + middle * forward, -scale * up + middle * forward, forward])
+        return np.c_[rows, -rows @ self.eye]
+
     def project(self, points: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
         """World points (..., 3) in metres to pixels (..., 2) as x, y of a size x size frame (not clipped)."""
         forward, right, up = self.axes

@@ -39,6 +39,15 @@ WRONG = {  # plausible, and wrong
     "    return sum(comb(n, k) * comb(m, a + b - k) for k in range(max(0, a + b - m), a + 1)) / comb(n + m, a + b)",
     "training_bytes": "def training_bytes(decoder, others, trained, nf4, optimizer):\n"
     "    return (decoder + others) * (0.5 if nf4 else 2), 4 * trained, 8 * trained",
+    "hand_as_gripper": "import numpy as np\ndef hand_as_gripper(thumb, index, palm, closed, opened):\n"
+    "    return (thumb + index) / 2, [bool(r > closed) for r in np.linalg.norm(thumb - index, axis=1) / palm]",
+    "movement_primitives": "import numpy as np\ndef movement_primitives(path, window, threshold):\n"
+    "    steps = np.nan_to_num(np.diff(path, axis=0, append=path[-1:]))\n"
+    "    return ['move up' if up > threshold else 'stop' for up in steps[:, 2]]",
+    "bad_frames": "import numpy as np\ndef bad_frames(actions, states):\n"
+    "    return [not np.isfinite(a).all() or not a[:6].any() for a in actions]",
+    "normalised": "import numpy as np\ndef normalised(actions, bad):\n    low, high = actions.min(0), actions.max(0)\n"
+    "    return (actions - low) / (high - low) * 2 - 1",
     "faithfulness": "def faithfulness(act, chains, edits, paraphrases, directions):\n"
     "    far = lambda b, a: sum(abs(act(y) - act(x)).sum() for x, y in zip(a, b)) / len(a)\n"
     "    return {'signed': far(edits, chains), 'floor': far(paraphrases, chains), 'null': 0.0}",
