@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # Quiet, but warnings and errors are shown.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo paper lab test test-notebooks test-browser test-lerobot test-hands lint notebooks assignment samples clean
+.PHONY: help demo paper lab test test-notebooks test-browser test-lerobot test-hands test-ray lint notebooks assignment samples clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test-browser          the notebooks' widgets in JupyterLab and Chromium"
 	@echo "make test-lerobot          datasets to and from LeRobot's own package, installed in $(LEROBOT)"
 	@echo "make test-hands            hands found by MediaPipe, two versions of it, installed in $(HANDS)"
+	@echo "make test-ray              many clips on Ray, installed in $(VENV)"
 	@echo "make lint                  ruff"
 	@echo "make notebooks             notebooks/*.ipynb again, from notebooks/source"
 	@echo "make assignment            what students and graders get, in runs/assignment (RADLITE=... see docs/teaching.md)"
@@ -41,7 +42,7 @@ lab: $(VENV)/.installed-lab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb  # root: in a container
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks and not lerobot and not hands" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks and not lerobot and not hands and not ray" $(PYTEST_ARGS)
 
 test-notebooks: $(VENV)/.installed-grading
 	$(BIN)/python -m pytest -m notebooks tests/notebooks --durations=0 $(PYTEST_ARGS)
@@ -54,6 +55,9 @@ test-lerobot: $(VENV)/.installed-dev $(LEROBOT)/.installed
 
 test-hands: $(VENV)/.installed-dev $(HANDS)/.installed
 	RADLITE_HANDS="$(HANDS)" $(BIN)/python -m pytest -m hands tests/hands $(PYTEST_ARGS)
+
+test-ray: $(VENV)/.installed-ray
+	$(BIN)/python -m pytest -m ray tests/ray $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -108,6 +112,11 @@ $(VENV)/.installed-grading: $(VENV)/.installed-dev
 $(VENV)/.installed-browser: $(VENV)/.installed-dev
 	@echo "installing what the browser tests need"
 	@$(PIP) --editable '.[dev,notebooks,gpu,browser]'
+	@touch $@
+
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	@echo "installing Ray"
+	@$(PIP) --editable '.[dev,notebooks,gpu,ray]'
 	@touch $@
 
 # LeRobot wants other versions than radlite, so it has an environment of its own; tests/lerobot/constraints.txt says why

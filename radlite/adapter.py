@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from radlite.actions import ActionStats
-from radlite.checkpoint import STATE, read_json, read_tensors, verify_folder, write_folder
+from radlite.checkpoint import STATE, read_tensors, verify_folder, write_folder
 from radlite.errors import RadliteError
 from radlite.families import Family
+from radlite.formats.staging import read_json
 from radlite.lora import fuse
 from radlite.vlm import VLM
 

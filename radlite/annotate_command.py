@@ -9,9 +9,7 @@ from radlite.errors import RadliteError
 from radlite.escape import escaped, escaped_errors, say
 
 if TYPE_CHECKING:
-    from radlite.annotate.evidence import HandDetector, ObjectDetector
-    from radlite.annotate.narrator import Narrator
-    from radlite.annotate.pipeline import AnnotateConfig
+    from radlite.annotate.recipe import Recipe
 
 
 def add(commands, command, whole) -> None:
@@ -26,6 +24,8 @@ def add(commands, command, whole) -> None:
     p.add_argument("--license", help="as the Hub abbreviates it; by default what the present card says, else 'other'")
     p.add_argument("--cache", type=Path, default=Path("runs/annotate"), help="finished stages; runs/annotate by default")
     p.add_argument("--dry-run", action="store_true", help="say what would be done, and what a service would charge; do nothing")
+    p.add_argument("--price", type=float, nargs=2, default=(0.0, 0.0), metavar=("IN", "OUT"),
+                   help="of a million tokens, for --dry-run")
     p.add_argument("--landmarks", type=Path, metavar="FILE", help="recorded hands (JSON) instead of MediaPipe; of one clip")
     add_recipe(p)
 
@@ -44,8 +44,6 @@ def add_recipe(p) -> None:
                              "key is read from RADLITE_API_KEY")
     stages.add_argument("--narrator-model", metavar="NAME", help="the server's name for the model")
     stages.add_argument("--quantize", choices=("nf4",), help="four bits for a narrator that runs here")
-    stages.add_argument("--price", type=float, nargs=2, default=(0.0, 0.0), metavar=("IN", "OUT"),
-                        help="of a million tokens, for --dry-run")
     camera = p.add_argument_group("camera")
     camera.add_argument("--fps", type=float, default=5.0, help="frames a second to keep; 5 by default")
     camera.add_argument("--size", type=int, default=256, help="side of the square frames in pixels; 256 by default")
@@ -66,16 +64,16 @@ def _run(args) -> int:
 
     if args.landmarks and len(args.clips) > 1:
         raise RadliteError("one clip with --landmarks", f"{len(args.clips)}", "annotate them one by one, with --append")
-    words, config = one_each(args.instruction, len(args.clips)), _config(args)
+    words, recipe = one_each(args.instruction, len(args.clips)), recipe_of(args)
     with escaped_errors():
         if args.dry_run:
-            return _tell(args, words, config)
-        stages = _hands(args), _objects(args), _narrator(args)
+            return _tell(args, words, recipe)
+        stages = recipe.find_hands(args.landmarks), recipe.find_objects(), recipe.put_into_words()
         done = []
 
         def episodes():
             for clip, text in zip(args.clips, words, strict=True):
-                done.append(annotate(clip, text, *stages, args.names, config, args.cache))
+                done.append(annotate(clip, text, *stages, recipe.names, recipe.config, args.cache))
                 say(f"{escaped(clip)}: {_known(done[-1])}")
                 yield done[-1].episode
 
@@ -107,20 +105,20 @@ def recipe_of(args) -> Recipe:
     return Recipe(config, model, args.objects, names, args.narrator, args.narrator_model, args.quantize)
 
 
-def _tell(args, words: list[str], config: AnnotateConfig) -> int:
+def _tell(args, words: list[str], recipe: Recipe) -> int:
     """What a run would do, clip by clip, and what a service would charge."""
     from radlite.annotate.clip import load_clip
     from radlite.annotate.objects import object_names
 
     hands = f"recorded in {args.landmarks}" if args.landmarks else "MediaPipe"
-    money = 0.0
+    config, money = recipe.config, 0.0
     for source, text in zip(args.clips, words, strict=True):
         clip = load_clip(source, config.fps, config.size, config.pad)
         names = ", ".join(args.names or object_names(text)) or "nothing"
         looked = "not looked for" if args.objects == "none" else f"{names} by {args.objects}"
         say(escaped(f"{source}: {len(clip)} frames of {clip.view.width}x{clip.view.height}; hands: {hands}; things: {looked}; "
                     f"words: {args.narrator}"))  # fmt: skip
-        if args.narrator.startswith(("http://", "https://")):
+        if recipe.served:
             cost = _cost(clip, text, args.price)
             money += cost.money
             say(f"  about {cost.tokens_in:,} tokens in, {cost.tokens_out:,} out, {cost.money:.4f} at the given prices")

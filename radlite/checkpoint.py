@@ -10,14 +10,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from radlite.errors import RadliteError
-from radlite.formats.staging import disk_errors, staged_folder
+from radlite.formats.staging import disk_errors, read_json, staged_folder
 
 MANIFEST, STATE, TENSORS = "manifest.json", "radlite.json", "state.safetensors"
 KNOWN = {MANIFEST, STATE, TENSORS, "adapter_model.safetensors", "adapter_config.json", "model.safetensors", "README.md"}
@@ -69,21 +68,6 @@ def verify_folder(folder: Path) -> None:
         if not path.is_file() or sha256_of(path) != entry.get("sha256"):
             found = "another content" if path.is_file() else "no such file"
             raise RadliteError(f"{path} as it was written", found, "use an earlier checkpoint, or train again")
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        RadliteError: the file is not there or holds something else; `what` says what it should have been part of.
-    """
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise RadliteError(f"{what}, with {Path(path).name} in it", f"{path}: {error}", "check the path") from error
-    if not isinstance(value, dict):
-        raise RadliteError(f"a JSON object in {path}", type(value).__name__, "write the folder again")
-    return value
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from radlite import annotate_command as annotating
+from radlite import annotate_many_command as annotating_many
 from radlite import data_command as data
 from radlite import setup_command as setup
 from radlite import train_command as training
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     experiment.add(commands, _command, _whole)
     memory.add(commands, _command, _whole)
     annotating.add(commands, _command, _whole)
+    annotating_many.add(commands, _command, _whole)
     data.add(commands, _command, _whole)
     setup.add(commands, _command, _whole)
     return parser

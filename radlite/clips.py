@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radlite.checkpoint import read_json
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import disk_errors, read_json
 from radlite.rollouts import Outcome
 from radlite.show import draw_prediction, side_by_side
 

@@ -28,7 +28,7 @@ def add(commands, command, whole) -> None:
     p.add_argument("--json", action="store_true")
     p = command(parts, "validate", _run_validate, "A table of checks; exit status 1 when too many episodes are bad.")
     p.add_argument("paths", type=Path, nargs="+", metavar="path")
-    p.add_argument("--most", type=_share, default=0.05, help="share of bad episodes in a source that is still accepted")
+    p.add_argument("--most", type=share, default=0.05, help="share of bad episodes in a source that is still accepted")
     p.add_argument("--quarantine", type=Path, metavar="OUT",
                    help="write the good episodes to OUT/NAME and the bad ones, with reasons, to OUT/NAME.bad.json")
     p.add_argument("--no-pictures", action="store_true", help="do not decode the pictures: quicker, and blind to broken ones")
@@ -41,7 +41,7 @@ def add(commands, command, whole) -> None:
     making.add(parts, command, whole)
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"a share from 0 to 1, not {text}")

@@ -52,6 +52,21 @@ def add(parts, command, whole) -> None:
     p.add_argument("--seed", type=int, default=0, help="of the lot; 0 by default")
     p.add_argument("--files", type=int, metavar="N", help="draw from at most N data files, which is then all that is fetched")
     p.add_argument("--revision", help="branch, tag or commit on the Hub")
+    p = command(parts, "relabel", _run_relabel, "A simulator's dataset with the chains that annotation would have written.")
+    p.add_argument("source", type=Path, metavar="SRC", help="a dataset of radlite collect, human or robot")
+    p.add_argument("out", type=Path, metavar="OUT", help="the folder to make")
+    p.add_argument("--views", type=int, choices=(1, 2), default=2, help="cameras on the hand; 2 (default) tell heights")
+    p.add_argument("--moves", choices=("way", "window"), default="way",
+                   help="MOVE from the way to the subtask's end, as the tabletop's (default), or by ECoT's window of 0.6 s")
+    for name, default, text in (
+        ("pixel", 0.02, "the gripper's point, of the frame's side"), ("finger", 0.05, "landmarks, of the palm"),
+        ("box", 0.03, "each edge of a box, of the box"),
+    ):  # fmt: skip
+        p.add_argument(f"--{name}-noise", type=float, default=default, metavar="SHARE",
+                       help=f"standard deviation of {text}; {default} by default")
+    p.add_argument("--drop", type=float, default=0.1, metavar="SHARE", help="frames in which nothing is found; 0.1 by default")
+    p.add_argument("--miss", type=float, default=0.05, metavar="SHARE", help="frames in which a thing is not; 0.05 by default")
+    p.add_argument("--seed", type=int, default=0, help="of the errors; 0 by default")
     p = command(parts, "schema", _run_schema, "JSON Schema of the reasoning record, or of the episode record.")
     p.add_argument("record", nargs="?", choices=("reasoning", "episode"), default="reasoning")
     p.add_argument("--out", type=Path, help="JSON file; printed otherwise")
@@ -95,6 +110,17 @@ def _run_video(args) -> None:
         info = import_clips(args.clips, args.out, args.instruction, fps=args.fps, pictures_fps=args.pictures_fps, size=args.size,
                             pad=args.pad, append=args.append, license=args.license)  # fmt: skip
     say(f"{info.num_episodes} human episodes, {info.num_frames} frames in {escaped(args.out)}; new ones have no reasoning yet")
+
+
+def _run_relabel(args) -> None:
+    from radlite.annotate.relabel import relabel
+    from radlite.annotate.simulated import Noise
+
+    noise = Noise(box=args.box_noise, miss=args.miss, pixels=args.pixel_noise, drop=args.drop, seed=args.seed,
+                  fingers=args.finger_noise)  # fmt: skip
+    with escaped_errors():
+        info = relabel(args.source, args.out, noise, args.views, args.moves)
+    say(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {escaped(args.out)}, chains by annotation")
 
 
 def _run_schema(args) -> None:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import radlite
 from radlite.bases import SHIPPED, best_device, load_vlm
-from radlite.checkpoint import MANIFEST, read_json
+from radlite.checkpoint import MANIFEST
 from radlite.clips import ARMS, clip_files, keep_clip, side_by_side_clips
 from radlite.collate import CollateConfig
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.evaluate import reasoning_accuracy, summarise
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import disk_errors, read_json
 from radlite.mixture import Mixture
 from radlite.policy import load_policy
 from radlite.rollouts import (

@@ -10,8 +10,9 @@ from transformers.utils import logging as transformers_logging
 
 from radlite.adapter import adapter_folder, load_adapter
 from radlite.bases import load_vlm
-from radlite.checkpoint import STATE, read_json, write_folder
+from radlite.checkpoint import STATE, write_folder
 from radlite.errors import RadliteError
+from radlite.formats.staging import read_json
 
 CARD = "README.md"
 TITLES = {"steps_done": "steps", "seed": "seed", "rate": "peak learning rate", "lora_rank": "LoRA rank", "robot": "robot data",

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from radlite.checkpoint import read_json
-from radlite.formats.staging import replace_text
+from radlite.formats.staging import read_json, replace_text
 
 
 class Stages:

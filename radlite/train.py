@@ -23,11 +23,11 @@ from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
 from radlite.adapter import attach_lora, trainable_state, write_adapter
-from radlite.checkpoint import STATE, TENSORS, read_json, read_tensors, verify_folder, write_folder
+from radlite.checkpoint import STATE, TENSORS, read_tensors, verify_folder, write_folder
 from radlite.collate import Batch, collate, collate_blind, longest_chain
 from radlite.episodes import Sample
 from radlite.errors import RadliteError
-from radlite.formats.staging import disk_errors
+from radlite.formats.staging import disk_errors, read_json
 from radlite.loss import rad_loss, together
 from radlite.mixture import Mixture
 from radlite.moments import moments, restore

@@ -87,11 +87,14 @@ def test_smoothing_keeps_what_is_unknown_unknown_and_the_mean_of_each_run(known,
 
 def test_noise_is_measured_and_taken_out_but_steps_stay():
     steps = np.repeat([0.0, 0.1, 0.1, 0.3], 40)[:, None]
-    noisy = steps + np.random.default_rng(0).normal(0, 0.01, steps.shape)
-    assert jitter(noisy) == pytest.approx(0.01, rel=0.25)
-    clean = smoothed(noisy)
-    assert np.abs(clean - steps).mean() < 0.6 * np.abs(noisy - steps).mean()
-    assert clean[45:115].std() < 0.01 and clean[130:].mean() - clean[100] > 0.18
+    left = []
+    for seed in range(5):
+        noisy = steps + np.random.default_rng(seed).normal(0, 0.01, steps.shape)
+        assert jitter(noisy) == pytest.approx(0.01, rel=0.3)
+        clean = smoothed(noisy)
+        left.append(np.abs(clean - steps).mean() / np.abs(noisy - steps).mean())
+        assert clean[45:115].std() < 0.01 and clean[130:].mean() - clean[100] > 0.18
+    assert np.mean(left) < 0.62  # of each about 0.57, give or take 0.06
 
 
 def test_moves_are_ecots_rule_on_each_known_stretch():

@@ -22,6 +22,7 @@ _HOME = {
     "Noise": "simulated", "simulated_found": "simulated", "simulated_tracks": "simulated", "simulated_gripper": "simulated",
     "fit_pixels": "gripper_pixels", "robot_track": "gripper_pixels", "project": "gripper_pixels",
     "Axes": "motion", "triangulate": "motion", "Motion": "hindsight", "motion_in_view": "hindsight",
+    "annotate_many": "many", "list_clips": "manifest", "ClipStore": "clip_store", "Recipe": "recipe",
     "motion_in_space": "hindsight", "RuleNarrator": "narrate", "Endpoint": "endpoint", "load_narrator": "vlm_narrator",
 }  # fmt: skip
 

@@ -18,6 +18,8 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from radlite.annotate.manifest import ListedClip
@@ -91,8 +93,18 @@ class ClipStore:
         Raises:
             RadliteError: there is none, or somebody has damaged it.
         """
-        try:
+        with self._whole(key):
             return EpisodeDataset(self._path(key))[0]
+
+    def length(self, key: str) -> int:
+        """Frames of a stored episode, without reading them; errors as of `get`."""
+        with self._whole(key):
+            return EpisodeDataset(self._path(key)).num_frames
+
+    @contextmanager
+    def _whole(self, key: str) -> Iterator[None]:
+        try:
+            yield
         except RadliteError as error:
             fix = f"remove {self._path(key)} and run the same command again"
             raise RadliteError(f"a finished clip ({error.expected})", error.found, fix) from error

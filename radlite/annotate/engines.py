@@ -6,7 +6,9 @@ crashes, takes nothing but its own clip along, and even that is only late: no an
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -94,6 +96,7 @@ def ray_data(address: str = LOCAL, workers: int = 2) -> Iterator[Engine]:
     mine = not ray.is_initialized()
     try:
         if mine:
+            _knock(address)
             ray.init(address, log_to_driver=False, logging_level="error", **_local(workers) if address == LOCAL else {})
     except Exception as error:  # Ray raises plain exceptions of many kinds here
         fix = "try again when the machine is less busy" if address == LOCAL else "check that `ray status` works with this address"
@@ -103,6 +106,13 @@ def ray_data(address: str = LOCAL, workers: int = 2) -> Iterator[Engine]:
     finally:
         if mine:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """An `OSError` at once where nobody answers at host:port; Ray itself would try for twelve minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _local(workers: int) -> dict:
@@ -120,6 +130,7 @@ def _ray() -> ModuleType:
 
 
 def _over_ray(ray: ModuleType, tasks: Sequence[str]) -> Iterator[str]:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # who is how far, `annotate_many` tells
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars, context.max_errored_blocks = False, -1  # a clip that keeps killing its worker is left out
     rows = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))  # a clip a block

@@ -23,9 +23,11 @@ CLOSED, OPEN = 0.42, 0.58
 """Thumb to index tip in lengths of the palm: closed below, open above, between them as it was."""
 
 NEAR = 3  # sightings on each side that the median of sizes goes over: a palm does not grow from frame to frame
+_GAUSS = 0.6745 * np.sqrt(2)  # median of |differences| of white noise of standard deviation one
 SWITCH = 2.0  # what a change between open and closed costs; a frame whose ratio is at a threshold speaks with 1 (`_states`)
 MOST = 3.0  # what one frame speaks with at most, however far outside it is
-APART = 0.2  # lengths of the palm between two levels of a clip, at least
+APART = 0.12  # lengths of the palm between two levels of a clip, at least
+STEADY = 3.0  # the same in standard deviations of the noise from frame to frame: one level's noise makes two that are 1.6 apart
 CLEAR = 3.5  # the same in standard deviations within them: 3.46 if all widths between were as frequent, 2.65 of one level's noise
 
 
@@ -113,7 +115,8 @@ def _thresholds(ratios: np.ndarray, closed: float, open: float) -> tuple[float, 
         return closed, open
     best = int(between.argmax())
     apart, within = high[best] - low[best], np.sqrt(max(0.0, values.var() - between[best]))
-    if apart < max(APART, CLEAR * within):
+    tremble = np.median(np.abs(np.diff(ratios))) / _GAUSS
+    if apart < max(APART, CLEAR * within, STEADY * tremble):
         return closed, open
     middle = (np.median(values[: best + 1]) + np.median(values[best + 1 :])) / 2
     return float(middle - apart / 12), float(middle + apart / 12)

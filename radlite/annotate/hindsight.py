@@ -6,15 +6,18 @@ down, one that reaches for it moves across the table. So subtasks are found firs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from radlite.actions import ACTION_DIM, GRIPPER, primitive
 from radlite.annotate.evidence import GripperTrack
 from radlite.annotate.motion import ABOVE, DIRECTIONS, PALM, Axes, metric_path, moves, smoothed
 from radlite.annotate.subtasks import subtasks
 
 FORWARD, LEFT, UP = range(3)
+MOMENT = 2  # frames for which two cameras may differ about a change of grip
 _UPRIGHT = ("lower", "lift", "place", "retreat")
 
 
@@ -47,6 +50,38 @@ class Motion:
         return k + 1 if known else k
 
 
+def moves_on_the_way(motion: Motion, threshold: float) -> tuple[str | None, ...]:
+    """Primitives that follow from the way to the end of the subtask, as MOVE REASONING tells it, instead of from a window.
+
+    They are what somebody would do who heads there by a share of the way at every step: every axis with more than `threshold`
+    metres left is named, the jaws while they are about to grasp or let go. None where the subtask is not known.
+    """
+    labels: list[str | None] = []
+    for t, subtask in enumerate(motion.subtasks):
+        change = np.zeros(ACTION_DIM)
+        change[: UP + 1] = np.nan_to_num(motion.path[motion.end_of_subtask(t)] - motion.path[t])
+        change[GRIPPER] = {"grasp": -1.0, "release": 1.0}.get(subtask, 0.0)
+        labels.append(None if subtask is None else primitive(change, threshold, np.inf, rotations=False))
+    return tuple(labels)
+
+
+def agreed(views: Sequence[np.ndarray]) -> np.ndarray:
+    """Open or closed, float (T,), out of what several cameras say: NaN where none knows.
+
+    Where they differ for a moment (`MOMENT`), one of them has seen a change first: it is what they agree on next. Where they
+    differ for longer, the first camera that knows is believed.
+    """
+    stacked = np.stack([np.asarray(view, float) for view in views])
+    known = np.isfinite(stacked)
+    first = np.take_along_axis(stacked, known.argmax(0)[None], 0)[0]
+    differ = (np.where(known, stacked, first) != first).any(0) & known.any(0)
+    result = first.copy()
+    for start, stop in np.flatnonzero(np.diff(np.r_[False, differ, False].astype(int))).reshape(-1, 2):
+        if stop - start <= MOMENT and stop < len(first) and np.isfinite(first[stop]):
+            result[start:stop] = first[stop]
+    return result
+
+
 def motion_in_space(path: np.ndarray, open_: np.ndarray, fps: float, **rule: float) -> Motion:
     """Motion from a path in space (two views, or a robot's states).
 
@@ -75,7 +110,7 @@ def motion_in_view(
     """
     flat = Axes(axes.right, axes.up)
     if depth and axes.nearer is not None:
-        path = smoothed(metric_path(track, axes, palm))
+        path = metric_path(track, axes, palm)
         if {DIRECTIONS[word][0] for word in (axes.right, axes.up, axes.nearer)} == {FORWARD, LEFT, UP}:
             return motion_in_space(path, track.open, fps, **rule)
     path = smoothed(metric_path(track, flat, palm))

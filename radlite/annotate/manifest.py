@@ -118,7 +118,8 @@ def _csv(text: str, name: str) -> Iterator[tuple[int, dict]]:
                     raise RadliteError(expected, quoted(head), _SHOW)
             elif row:  # an empty line is none
                 if len(row) != len(head):
-                    raise RadliteError(f"{len(head)} cells in {name}, line {rows.line_num}", f"{len(row)}", "quote cells with commas")
+                    where = f"{name}, line {rows.line_num}"
+                    raise RadliteError(f"{len(head)} cells in {where}", f"{len(row)}", "put a cell with a comma in quotes")
                 yield rows.line_num, dict(zip(head, row, strict=True))
     except csv.Error as error:
         raise RadliteError(f"CSV in {name}, line {rows.line_num}", str(error), _SHOW) from error
@@ -172,7 +173,8 @@ def _inside(folder: Path, text: str, what: str) -> str:
     try:
         real = (folder / path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links is a RuntimeError
-        raise RadliteError(f"a file as {what}", f"{quoted(text)}, which is not there ({type(error).__name__})", "correct it") from error
+        found = f"{quoted(text)}, which is not there ({type(error).__name__})"
+        raise RadliteError(f"a file as {what}", found, "correct the path") from error
     if not real.is_relative_to(folder.resolve()):
         raise RadliteError(f"a path within the folder as {what}", f"{quoted(text)}, a link out of it", "copy the file there")
     return str(path)

@@ -1,7 +1,7 @@
 """Many clips: one function for each, `annotate_one`, run by whatever runs functions, here or on many machines.
 
-What it makes lies in a `ClipStore` under a key, so it may be run again at any time: a clip that is finished is not done twice, and
-one that failed, or whose worker died, is tried again while the others go on. An engine (`engines`) is given tasks as text and
+What it makes lies in a `ClipStore` under a key, so it may be run again at any time: a clip that is finished is not done twice,
+and one that failed, or whose worker died, is tried again while the others go on. An engine (`engines`) is given tasks as text and
 gives answers as text, in any order; where there is no answer, the worker died. At the end one process writes the dataset, in the
 order of the manifest.
 """
@@ -72,7 +72,8 @@ def annotate_one(task: str) -> str:
     folder, clip, recipe = Path(told["folder"]), ListedClip(**told["clip"]), Recipe.from_text(told["recipe"])
     try:
         store, key = ClipStore(told["store"]), clip_key(folder, clip, recipe)
-        outcome = Outcome(clip.line, "kept", key) if store.has(key) else _annotated(folder, clip, recipe, store, key)
+        finished = store.has(key)
+        outcome = Outcome(clip.line, "kept", key, store.length(key)) if finished else _annotated(folder, clip, recipe, store, key)
     except Exception as error:  # the others go on, whatever it is
         reason = str(error) if isinstance(error, RadliteError) else f"{type(error).__name__}: {error}"
         outcome = Outcome(clip.line, "failed", key, reason=reason[:MOST_REASON])

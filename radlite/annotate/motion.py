@@ -137,9 +137,9 @@ def runs(path: np.ndarray) -> Iterator[slice]:
 def smoothed(path: np.ndarray, strength: float | None = None) -> np.ndarray:
     """The path (T, D) with less noise: least squares plus `strength` x total variation, each axis and known run by itself.
 
-    `strength` is in the path's unit; by default 0.8 x `jitter`. Projected gradient on the dual problem (Chambolle 2004).
+    `strength` is in the path's unit; by default 0.5 x `jitter`. Projected gradient on the dual problem (Chambolle 2004).
     """
-    strength = 0.8 * jitter(path) if strength is None else strength
+    strength = 0.5 * jitter(path) if strength is None else strength
     result = np.array(path, float)
     for run in runs(path):
         noisy = result[run]

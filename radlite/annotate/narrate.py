@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radlite.annotate.gripper_pixels import project
 from radlite.annotate.hindsight import UP, Motion
 from radlite.annotate.narrator import Evidence, measured, pixel, task_text
 from radlite.annotate.nouns import object_names
@@ -34,11 +35,18 @@ class Roles:
         thing: what is grasped.
         place: where it goes, or None.
         preposition: between them, such as "on".
+        way: where it goes if not to a place, such as "left from [100, 80] to the goal [144, 80]", or None.
     """
 
     thing: str
     place: str | None = None
     preposition: str = "to"
+    way: str | None = None
+
+    @property
+    def goal(self) -> str:
+        """What the goal is called: the place, else "goal" and, where they are known, its pixels."""
+        return self.place or (self.way.rpartition(" the ")[2] if self.way else "goal")
 
 
 class RuleNarrator:
@@ -56,17 +64,28 @@ class RuleNarrator:
 
 
 def roles_of(evidence: Evidence) -> Roles:
-    """The thing is what stands where the grip first closes, the place what is there when it opens; else as the words have it."""
+    """The thing is what stands where the grip first closes, the place what is there when it last opens; else as the words say."""
     named = object_names(evidence.instruction)
     motion = evidence.motion
     closes = motion.subtasks.index("grasp") if motion and "grasp" in motion.subtasks else None
     thing = _at(evidence, closes) or next(iter(named), UNNAMED)
-    opens = motion.subtasks.index("release", closes) if closes is not None and "release" in motion.subtasks[closes:] else None
+    last = motion.change("release", len(motion.subtasks), back=True) if closes is not None else None  # some grasp twice
+    opens = last if last is not None and last > closes else None
     others = [name for name in named if name != thing]
     place = (_at(evidence, opens, (thing,)) if opens is not None else None) or next(iter(others), None)
     said = re.search(rf"\b(on|onto|in|into|inside|under|near|by|beside|behind)\b[\w ]*\b{re.escape(place)}\b",
                      evidence.instruction.casefold()) if place else None  # fmt: skip
-    return Roles(thing, place, said[1] if said else "to")
+    return Roles(thing, place, said[1] if said else "to", None if place else _way(evidence, closes, opens))
+
+
+def _way(evidence: Evidence, closes: int | None, opens: int | None) -> str | None:
+    """From where on the table to where a thing is moved, as the tabletop says it, if its direction is said and a camera tells."""
+    direction = re.search(r"\b(forward|left|right|back)\b", evidence.instruction.casefold())
+    if evidence.camera is None or not evidence.heights or not direction or closes is None or opens is None:
+        return None
+    ends = evidence.motion.path[[closes, opens]] * (1, 1, 0)
+    start, goal = (pixel(np.rint(point / 2) * 2) for point in project(ends, evidence.camera))
+    return f"{direction[1]} from {list(start)} to the goal {list(goal)}" if start and goal else None
 
 
 def _at(evidence: Evidence, t: int | None, besides: tuple[str, ...] = ()) -> str | None:
@@ -87,7 +106,7 @@ def _at(evidence: Evidence, t: int | None, besides: tuple[str, ...] = ()) -> str
 def plan_text(motion: Motion | None, roles: Roles) -> str | None:
     """The steps that were seen to be done, numbered; None where none were."""
     done = set(motion.subtasks) if motion else set()
-    goal = f"{roles.preposition} the {roles.place}" if roles.place else "down"
+    goal = f"{roles.preposition} the {roles.place}" if roles.place else roles.way or "down"
     steps = [(("reach", "lower"), f"reach the {roles.thing}"), (("grasp",), "grasp it"),
              (("place", "release"), f"put it {goal}"), (("release",), "let go")]  # fmt: skip
     if not done & {"place", "release"}:
@@ -128,15 +147,19 @@ def _seen(evidence: Evidence, roles: Roles, t: int) -> str | None:
 
 def _offsets(motion: Motion, roles: Roles, t: int, held: bool) -> list[str]:
     """Where thing and goal are, as far as the clip shows it later."""
-    goal, path = roles.place or "goal", motion.path
+    goal, path = roles.goal, motion.path
     closes, opens = motion.change("grasp", t), motion.change("release", t)
     if held:
-        return [f"{offset_text(goal, path[opens] - path[t])} it"] if opens is not None else []
+        here = offset_text(roles.thing, path[t] - path[t])  # as the tabletop says of a thing that is only picked up
+        return [f"{offset_text(goal, path[opens] - path[t])} it" if opens is not None else here]
     if opens is not None and (closes is None or closes > opens):
         closes = None  # it is let go of before it is grasped again
     if closes is None:
         opens = motion.change("release", t, back=True)
-        return [offset_text(roles.thing, path[opens] - path[t])] if opens is not None else []
+        if opens is None:
+            return []
+        there = f"the {goal} is {centimetres((path[t] - path[t])[:UP])} of it"  # where it was let go is the goal
+        return [offset_text(roles.thing, path[opens] - path[t]), there]
     said = [offset_text(roles.thing, path[closes] - path[t])]
     opens = motion.change("release", closes)
     if opens is not None:

@@ -36,6 +36,7 @@ class Evidence:
             nobody knows.
         motion: path and subtasks of the T frames, or None.
         heights: whether the path's third axis is the height above the table (a calibrated camera or robot says so).
+        camera: float (3, 4), from homogeneous metres of the path to homogeneous pixels of the frame, where it is calibrated.
 
     Raises:
         RadliteError: lengths that differ, frames of another shape, no frame, or words that cannot stand in a chain.
@@ -49,6 +50,7 @@ class Evidence:
     moves: tuple[str | None, ...]
     motion: Motion | None = None
     heights: bool = False
+    camera: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.frames)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from radlite.annotate.evidence import Found, GripperTrack, ObjectTrack, View
+from radlite.annotate.evidence import Found, GripperTrack, Hand, ObjectTrack, View
 from radlite.annotate.motion import PALM
 from radlite.errors import RadliteError
 from radlite.reasoning import FRAME_SIZE
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FRAME = View(FRAME_SIZE, FRAME_SIZE)
 """Of the simulator's pictures: square, so fractions of them are fractions of the frame."""
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -37,6 +38,7 @@ class Noise:
         pixels: standard deviation of the gripper's x and y, as a share of the frame's side: 0.01 is 2.56 pixels.
         drop: share of frames in which nothing at all is found, 0..1.
         seed: another seed, other errors.
+        fingers: standard deviation of a hand's landmarks around its gripper point, as a share of its palm.
     """
 
     box: float = 0.0
@@ -45,13 +47,22 @@ class Noise:
     pixels: float = 0.0
     drop: float = 0.0
     seed: int = 0
+    fingers: float = 0.0
 
     def __post_init__(self) -> None:
-        sizes, shares = (self.box, self.pixels), (self.miss, self.drop)
+        sizes, shares = (self.box, self.pixels, self.fingers), (self.miss, self.drop)
         ok = self.of in ("box", "frame") and all(0 <= v < np.inf for v in sizes) and all(0 <= v <= 1 for v in shares)
         if not ok or self.seed < 0:
-            expected = "box and pixels of at least 0, miss and drop from 0 to 1, of 'box' or 'frame', a seed of at least 0"
+            expected = "box, pixels and fingers from 0 on, miss and drop from 0 to 1, of 'box' or 'frame', a seed from 0 on"
             raise RadliteError(expected, f"{self}", "correct it")
+
+    def stream(self, episode: Episode, what: str) -> np.random.Generator:
+        """Of each episode and kind of error its own, so that one switch leaves the others' errors as they are."""
+        return np.random.default_rng([self.seed, zlib.crc32(episode.frames[0].tobytes()), zlib.crc32(what.encode())])
+
+    def dropped(self, episode: Episode, where: str = "") -> np.ndarray:
+        """bool (T,): frames in which nothing is found; `where` names a camera that is not the pictures' own."""
+        return self.stream(episode, "drop" + where).random(len(episode)) < self.drop
 
 
 def simulated_found(episode: Episode, noise: Noise | None = None) -> list[tuple[Found, ...]]:
@@ -66,9 +77,37 @@ def simulated_found(episode: Episode, noise: Noise | None = None) -> list[tuple[
 
 def simulated_tracks(episode: Episode, noise: Noise | None = None) -> list[ObjectTrack]:
     """The track of everything that the chains name, in the order of first mention; nothing is filled in."""
-    noise, dropped = noise or Noise(), _dropped(episode, noise or Noise())
+    noise, dropped = noise or Noise(), (noise or Noise()).dropped(episode)
     names = dict.fromkeys(box.name for chain in episode.reasoning if chain for box in chain.bboxes or ())
     return [_track(episode, name, noise, dropped) for name in names]
+
+
+def simulated_hands(episode: Episode, view: Viewpoint, noise: Noise | None = None) -> list[tuple[Hand, ...]]:
+    """What a hand detector finds in each of T frames of a human episode: the right hand's landmarks, () in dropped frames.
+
+    Args:
+        episode: of the simulator, with states.
+        view: its camera.
+        noise: as of `Noise`; `pixels` is that of each landmark by itself, `miss` is of things only.
+
+    Raises:
+        RadliteError: a robot's episode, or one without states, which alone say where the hand is in space.
+    """
+    from radlite.tabletop.embodiment import hand_landmarks
+    from radlite.tabletop.world import JAW_OPEN
+
+    if episode.embodiment != "human" or episode.states is None:
+        states = "no states" if episode.states is None else "states"
+        raise RadliteError("a human episode with states", f"a {episode.embodiment} one with {states}", "collect one")
+    noise = noise or Noise()
+    states = np.array(episode.states, float)
+    world = np.stack([hand_landmarks(state[:3], state[6] * JAW_OPEN) for state in states])
+    depth = (world - view.eye) @ view.axes[0]
+    near = (depth - depth[:, :1]) / (2 * view.half_view)  # of the wrist, in widths of the picture
+    pixels = view.project(world) + noise.pixels * FRAME_SIZE * noise.stream(episode, "hand").standard_normal((*depth.shape, 2))
+    found = np.concatenate([FRAME.to_picture(pixels), near[..., None]], -1).astype(np.float32)
+    dropped = noise.dropped(episode)
+    return [() if lost else (Hand(points, "right", 1.0),) for lost, points in zip(dropped, found, strict=True)]
 
 
 def simulated_gripper(episode: Episode, noise: Noise | None = None, view: Viewpoint | None = None) -> GripperTrack:
@@ -82,12 +121,12 @@ def simulated_gripper(episode: Episode, noise: Noise | None = None, view: Viewpo
     noise = noise or Noise()
     firsts = [chain.gripper[0] if chain and chain.gripper else (np.nan, np.nan) for chain in episode.reasoning]
     points = np.array(firsts, float).reshape(-1, 2)
-    points += noise.pixels * FRAME_SIZE * _random(episode, noise, "gripper").standard_normal(points.shape)
-    points[_dropped(episode, noise)] = np.nan
+    points += noise.pixels * FRAME_SIZE * noise.stream(episode, "gripper").standard_normal(points.shape)
+    points[noise.dropped(episode)] = np.nan
     seen = np.isfinite(points).all(1)
     states = np.full((len(points), 7), np.nan) if episode.states is None else np.array(episode.states, float)
     states[~seen] = np.nan
-    return GripperTrack(np.clip(points, 0, FRAME_SIZE - 1), states[:, 6], _palm(states[:, :3], view), seen)
+    return GripperTrack(np.clip(points, 0, FRAME_SIZE - 1), states[:, 6], palm_pixels(states[:, :3], view), seen)
 
 
 def _track(episode: Episode, name: str, noise: Noise, dropped: np.ndarray) -> ObjectTrack:
@@ -96,7 +135,7 @@ def _track(episode: Episode, name: str, noise: Noise, dropped: np.ndarray) -> Ob
         for box in (chain and chain.bboxes) or ():
             if box.name == name:
                 boxes[frame] = box.xyxy
-    random = _random(episode, noise, "box of " + name)
+    random = noise.stream(episode, "box of " + name)
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2) if noise.of == "box" else float(FRAME_SIZE)
     boxes += noise.box * sides * random.standard_normal(boxes.shape)
     boxes = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], 1)
@@ -106,17 +145,8 @@ def _track(episode: Episode, name: str, noise: Noise, dropped: np.ndarray) -> Ob
     return ObjectTrack(name, boxes, np.isfinite(boxes).all(1))
 
 
-def _palm(points: np.ndarray, view: Viewpoint | None) -> np.ndarray:
-    """Pixels of a palm at world points (T, 3)."""
+def palm_pixels(points: np.ndarray, view: Viewpoint | None) -> np.ndarray:
+    """Pixels that a palm of 9 cm measures at world points (T, 3); NaN without a camera."""
     if view is None:
         return np.full(len(points), np.nan)
     return PALM * FRAME_SIZE / 2 * view.distance / view.half_view / ((points - view.eye) @ view.axes[0])
-
-
-def _dropped(episode: Episode, noise: Noise) -> np.ndarray:
-    return _random(episode, noise, "drop").random(len(episode)) < noise.drop
-
-
-def _random(episode: Episode, noise: Noise, what: str) -> np.random.Generator:
-    """A stream of its own for each episode and kind of error, so that one switch leaves the others' errors as they are."""
-    return np.random.default_rng([noise.seed, zlib.crc32(episode.frames[0].tobytes()), zlib.crc32(what.encode())])

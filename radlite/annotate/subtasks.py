@@ -27,7 +27,7 @@ _CHANGE = np.array([name in ("grasp", "release") for name in SUBTASKS])
 SPEED = 0.10  # metres a second: half of it is slow, twice is fast
 NEAR = 0.02  # metres across within which a hand is over a thing
 _TURN, _STAY = 0.3, 1.5  # what a change of subtask costs, and a second frame of one that is over at once
-_IN_VAIN = 1.5  # what lowering costs that nothing comes of in the clip
+_IN_VAIN = 1.5  # what lowering and carrying cost that nothing comes of in the clip
 _GRIP, _ABOUT = 3.0, 1.5  # what a grip costs that does not fit, now and in the next frame
 
 
@@ -70,7 +70,8 @@ def _costs(across: np.ndarray, up: np.ndarray, open_: np.ndarray, fps: float) ->
     goal, opens = _off(across, ~open_ & soon)
     by_name = {
         "reach": travel - thing, "lower": sink + thing + _IN_VAIN * ~closes, "grasp": still,
-        "lift": climb - 0.5 * goal, "carry": travel - goal, "place": sink + goal + _IN_VAIN * ~opens, "release": still,
+        "lift": climb - 0.5 * goal, "carry": travel - goal + _IN_VAIN * ~opens,
+        "place": sink + goal + _IN_VAIN * ~opens, "release": still,
         "retreat": climb, "stop": still + 0.2, "hold": still + 0.2,
     }  # fmt: skip
     costs = np.stack([by_name[name] for name in SUBTASKS], 1)

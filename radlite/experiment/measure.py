@@ -12,7 +12,7 @@ import numpy as np
 
 from radlite.actions import ActionStats
 from radlite.bases import best_device, load_vlm
-from radlite.checkpoint import STATE, read_json
+from radlite.checkpoint import STATE
 from radlite.collate import longest_chain
 from radlite.episodes import EpisodeDataset
 from radlite.evaluate import reasoning_accuracy, summarise
@@ -21,7 +21,7 @@ from radlite.experiment.cells import Cell
 from radlite.experiment.data import make, opened
 from radlite.experiment.faithful import faithfulness
 from radlite.experiment.scale import Scale
-from radlite.formats.staging import replace_text
+from radlite.formats.staging import read_json, replace_text
 from radlite.policy import Policy, load_policy
 from radlite.rollouts import Outcome, PolicyAgent, rollout
 from radlite.stats import wilson

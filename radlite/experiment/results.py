@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radlite.checkpoint import read_json
 from radlite.errors import RadliteError
 from radlite.experiment.arms import ARMS
 from radlite.experiment.cells import TABLES
+from radlite.formats.staging import read_json
 from radlite.stats import difference, fisher, wilson
 
 REFERENCE = "ecot"  # what every arm is compared with

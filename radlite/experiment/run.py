@@ -20,7 +20,6 @@ import torch
 from tqdm.auto import tqdm
 
 from radlite.bases import best_device, load_vlm
-from radlite.checkpoint import read_json
 from radlite.demo import versions
 from radlite.errors import RadliteError
 from radlite.experiment.arms import Training, arm_named
@@ -28,7 +27,7 @@ from radlite.experiment.cells import JUDGED, Cell
 from radlite.experiment.data import episodes_of, make
 from radlite.experiment.measure import Tell, measure, train_policy, trained
 from radlite.experiment.scale import Scale
-from radlite.formats.staging import replace_text
+from radlite.formats.staging import read_json, replace_text
 from radlite.rollouts import leave_with_parent
 
 # seconds of one core, measured; they only weigh jobs against each other in the bar

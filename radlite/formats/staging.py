@@ -1,4 +1,4 @@
-"""Write a folder so that it is there whole or not at all.
+"""Write a folder so that it is there whole or not at all; and read back a JSON file of one.
 
 Files go to a hidden folder beside the target, are flushed to disk, and only then take the target's name.
 Whatever stops the writer (a full disk, an error in the caller's generator, Ctrl-C), the hidden folder is
@@ -8,12 +8,14 @@ removed and what stood at the target before still stands there.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from radlite.errors import RadliteError
 
@@ -39,9 +41,12 @@ def replace_text(path: Path, text: str) -> Path:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temp = path.with_suffix(".partial")
-        temp.write_text(text, encoding="utf-8")
-        os.replace(temp, path)
+        temp = path.with_suffix(f".{secrets.token_hex(4)}.partial")  # another process may be writing the same file
+        try:
+            temp.write_text(text, encoding="utf-8")
+            os.replace(temp, path)
+        finally:
+            temp.unlink(missing_ok=True)
     return path
 
 
@@ -122,3 +127,18 @@ def _swap(temp: Path, target: Path) -> None:
         os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        RadliteError: the file is not there or holds something else; `what` says what it should have been part of.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise RadliteError(f"{what}, with {Path(path).name} in it", f"{path}: {error}", "check the path") from error
+    if not isinstance(value, dict):
+        raise RadliteError(f"a JSON object in {path}", type(value).__name__, "write the folder again")
+    return value
