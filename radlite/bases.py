@@ -130,7 +130,7 @@ def base_folder(name: str | Path, weights: bool = True) -> Path:
     rung = LADDER.get(str(name))
     if rung or (re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) and not folder.exists()):
         files = [*ABOUT, *WEIGHTS] if weights else [*ABOUT]
-        return _fetched(rung.repo if rung else str(name), rung.revision if rung else None, files)
+        return fetched(rung.repo if rung else str(name), rung.revision if rung else None, files)
     raise RadliteError(
         f"a model: one of {', '.join((*SHIPPED, *LADDER))}, a folder with config.json, or owner/name on the Hub",
         str(name),
@@ -138,7 +138,12 @@ def base_folder(name: str | Path, weights: bool = True) -> Path:
     )
 
 
-def _fetched(repo: str, revision: str | None, files: list[str]) -> Path:
+def fetched(repo: str, revision: str | None, files: list[str]) -> Path:
+    """The folder of a repository of the Hub in the Hub's own cache, with the files at its top that fit the patterns `files`.
+
+    Raises:
+        RadliteError: it cannot be fetched, and is not there from before.
+    """
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=files, ignore_patterns=["*/*"]))
     except Exception as error:  # the Hub's client, the network and the disk each have their own kinds

@@ -21,6 +21,7 @@ from radlite.annotate.evidence import Found
 from radlite.annotate.nouns import checked_name
 from radlite.errors import RadliteError
 from radlite.escape import quoted
+from radlite.show.video import as_frame
 
 DEFAULT = "IDEA-Research/grounding-dino-tiny"
 REVISIONS = {DEFAULT: "a2bb814dd30d776dcf7e30523b00659f4f141c71"}
@@ -62,7 +63,7 @@ class GroundingDino:
         self.model, self.box_threshold, self.text_threshold = str(model), box_threshold, text_threshold
         self.device, self.revision, self.batch = device, revision or REVISIONS.get(str(model)), batch
 
-    @property
+    @cached_property  # a folder's weights are read once, not for every clip
     def identity(self) -> str:
         """What the answers depend on besides pictures and names; of a folder, its weights."""
         weights = self.revision
@@ -118,14 +119,12 @@ class GroundingDino:
         if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", self.model):
             expected = "Grounding DINO: a folder with config.json, or owner/name on the Hub"
             raise RadliteError(expected, quoted(self.model), f"check the path, {_ANOTHER_WAY}")
-        from huggingface_hub import snapshot_download
+        from radlite.bases import fetched
 
         try:
-            return Path(snapshot_download(self.model, revision=self.revision, allow_patterns=[*FILES], ignore_patterns=["*/*"]))
-        except Exception as error:  # the Hub's client, the network and the disk each have their own kinds
-            found = f"{type(error).__name__}: {quoted(str(error)[:160])}"
-            fix = "connect to the network once, or copy the repository here and pass its folder"
-            raise RadliteError(f"the files of {self.model}", found, f"{fix}, {_ANOTHER_WAY}") from error
+            return fetched(self.model, self.revision, [*FILES])
+        except RadliteError as error:
+            raise RadliteError(error.expected, quoted(error.found), f"{error.fix}, {_ANOTHER_WAY}") from error
 
     def _prompts(self, names: Sequence[str]) -> list[tuple[Any, list[tuple[str, np.ndarray]]]]:
         """Texts that fit the model: tokens of each, and its names with the places (bool) that their words have there."""
@@ -176,16 +175,9 @@ class GroundingDino:
 
 def _batches(pictures: Iterable[np.ndarray], most: int) -> Iterator[list[np.ndarray]]:
     """Pictures of one size, some at a time: padding would change what is found."""
-    for _, same in groupby(map(_checked, pictures), key=np.shape):
+    for _, same in groupby(map(as_frame, pictures), key=np.shape):
         while batch := list(islice(same, most)):
             yield batch
-
-
-def _checked(picture: np.ndarray) -> np.ndarray:
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise RadliteError("pictures uint8 (H, W, 3)", f"{picture.dtype} {picture.shape}", "convert them to RGB bytes")
-    return picture
 
 
 def _query(name: str) -> str:

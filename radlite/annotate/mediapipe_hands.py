@@ -16,6 +16,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -68,7 +69,7 @@ class MediaPipeHands:
         self._mediapipe = _mediapipe()
         self.backend, self._model = _backend(self._mediapipe, model)
 
-    @property
+    @cached_property  # the model is read once, not for every clip
     def identity(self) -> str:
         """What the answers depend on besides the pictures."""
         model = hashlib.sha256(Path(self._model).read_bytes()).hexdigest()[:12] if self._model else "bundled"

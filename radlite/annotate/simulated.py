@@ -77,8 +77,9 @@ def simulated_found(episode: Episode, noise: Noise | None = None) -> list[tuple[
 
 def simulated_tracks(episode: Episode, noise: Noise | None = None) -> list[ObjectTrack]:
     """The track of everything that the chains name, in the order of first mention; nothing is filled in."""
-    noise, dropped = noise or Noise(), (noise or Noise()).dropped(episode)
+    noise = noise or Noise()
     names = dict.fromkeys(box.name for chain in episode.reasoning if chain for box in chain.bboxes or ())
+    dropped = noise.dropped(episode)
     return [_track(episode, name, noise, dropped) for name in names]
 
 

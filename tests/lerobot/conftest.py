@@ -13,13 +13,6 @@ HERE = ROOT / ".venv-lerobot" / "bin" / "python"
 PYTHON = "RADLITE_LEROBOT_PYTHON"  # named by `make test-lerobot`: then these tests must run
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if "tests/lerobot/" in item.path.as_posix():
-            item.add_marker("lerobot")
-
-
 @pytest.fixture(scope="session")
 def judge(tmp_path_factory):
     """Runs judge.py: `judge("read", folder, file, ...)`. Starting it takes longer than most of what it is asked."""

@@ -20,6 +20,8 @@ from radlite.reasoning import Reasoning
 from radlite.trainlog import read_log
 from radlite.validate import examine
 
+pytestmark = pytest.mark.lerobot
+
 EPISODES = {0: 9, 1: 6, 5: 8, 9: 7}  # of data_samples/, which the simulator made, and the first that many frames of each
 OURS = [("robot", "png"), ("robot", "mp4"), ("human", "png"), ("human", "mp4"), ("human", "webp")]
 MAIN, FRONT, WRIST = "observation.images.main", "observation.images.front", "observation.images.wrist"
