@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radlite.annotate.relabel import relabel
 from radlite.cli import main
 from radlite.errors import RadliteError
 from radlite.experiment import paper
 from radlite.experiment.arms import ARMS, Training
 from radlite.experiment.cells import JUDGED, TABLES, cells
-from radlite.experiment.data import RECIPES
+from radlite.experiment.data import DETECTED, RECIPES, SOURCES
 from radlite.experiment.embed import embedded
 from radlite.experiment.faithful import WAYS, faithfulness, main_way, reworded, turned_round
 from radlite.experiment.figures import figure
@@ -56,7 +57,7 @@ def test_a_measurement_that_stands_in_two_tables_is_made_once(tmp_path):
     assert len(measured) == len({c.measures for c in all_cells}) < len(all_cells)
     trainings = [j.what for j in jobs if j.kind == "train"]
     assert len(trainings) == len(set(trainings)) and "floor" not in {t.arm for t in trainings}
-    assert {j.what for j in jobs if j.kind == "data"} == set(RECIPES)
+    assert {j.what for j in jobs if j.kind == "data"} == {*RECIPES, *SOURCES}
     known = {j.key for j in jobs}
     assert all(j.needs <= known for j in jobs)
 
@@ -89,6 +90,8 @@ def open_data(robot, human, tmp_path_factory):
     for name, count in (("robot_everywhere", 3), ("human_elsewhere", 3)):
         collect(folder / name, count=count, workers=1, progress=False, **RECIPES[name])
     found = {name: EpisodeDataset(folder / name).cache() for name in ("robot_everywhere", "human_elsewhere")}
+    relabel(human.path, folder / "human_annotated", DETECTED)
+    found["human_annotated"] = EpisodeDataset(folder / "human_annotated").cache()
     return {"robot": robot, "human": human, **found}.__getitem__
 
 
@@ -107,7 +110,7 @@ def test_all_arms_see_the_same_robot_samples_and_what_their_line_says(open_data)
             assert [s.step for s in mixture.blind(first + 3)] == [s.step for s in ecot.blind(3)]
     humans = {name: m.humans_before(m.human_first + 100) for name, m in seen.items()}
     assert {n for n, m in seen.items() if m.human is None} == {"floor", "bc", "ecot", "oracle"}
-    assert humans["rad"] == humans["rad-a"] == humans["rad-shuffled"] == humans["ecot-gt"] == 1_100
+    assert humans["rad"] == humans["rad-a"] == humans["rad-shuffled"] == humans["rad-annotated"] == humans["ecot-gt"] == 1_100
     assert len(seen["oracle"].batch(0)) == len(seen["rad"].batch(0)) == 21
     assert {s.embodiment for s in seen["oracle"].batch(0)} == {"robot"}
     assert len(seen["bc"].batch(0)) == 34 and seen["bc"].blind(0) == []

@@ -94,7 +94,7 @@ def test_noise_is_measured_and_taken_out_but_steps_stay():
         clean = smoothed(noisy)
         left.append(np.abs(clean - steps).mean() / np.abs(noisy - steps).mean())
         assert clean[45:115].std() < 0.01 and clean[130:].mean() - clean[100] > 0.18
-    assert np.mean(left) < 0.62  # of each about 0.57, give or take 0.06
+    assert np.mean(left) < 0.68  # of each about 0.64, give or take 0.05: more smoothing would cost short motions
 
 
 def test_moves_are_ecots_rule_on_each_known_stretch():

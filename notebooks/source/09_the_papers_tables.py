@@ -3,7 +3,7 @@
 #
 # | | |
 # |---|---|
-# | Goal | read ten arms in tables of hundreds of trials, test a difference yourself, and do one cell again |
+# | Goal | read eleven arms in tables of hundreds of trials, test a difference yourself, and do one cell again |
 # | Minutes on two cores | 3 |
 # | Minutes on a GPU | 2, estimated |
 # | Peak memory | 1.2 GB |

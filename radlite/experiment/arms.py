@@ -43,6 +43,7 @@ class Arm:
         name: in tables and file names.
         about: what it is trained on, for tables.
         human: which human samples, from the human dataset and the axis under test; None for none.
+        human_data: name of that dataset, where it is of the robot's environment.
         robot: names of the robot datasets, see `data.RECIPES`; several are read as one.
         counts: changes to the samples of a batch (`Mixture`), from the scale.
         loss: changes to the loss (`CollateConfig`).
@@ -55,6 +56,7 @@ class Arm:
     name: str
     about: str
     human: Human | None = None
+    human_data: str = "human"
     robot: tuple[str, ...] = ("robot",)
     counts: Callable[[Scale], dict[str, int]] | None = None
     loss: Mapping[str, object] = field(default_factory=dict)
@@ -74,6 +76,7 @@ ARMS: dict[str, Arm] = {arm.name: arm for arm in (
     Arm("rad-a", "as ecot, + human of the tested axis", tested_axis, by_axis=True),
     Arm("rad", "as ecot, + human of all axes", all_axes),
     Arm("rad-shuffled", "as rad, chains of other clips", other_chains),
+    Arm("rad-annotated", "as rad, human chains by the annotation pipeline", all_axes, "human_annotated"),
     Arm("pretrain", "human reasoning first, then robot", all_axes, human_first=True),
     Arm("dropout", "as rad, half of the robot's chains left out", all_axes, loss={"reasoning_dropout": 0.5}),
     # as many robot samples as rad sees of both, and the human clips' very tasks and scenes done by the robot
@@ -115,7 +118,7 @@ class Training:
     def datasets(self) -> list[str]:
         """Names of the datasets it reads."""
         arm = arm_named(self.arm)
-        human = "human" if self.environment == "home" else "human_elsewhere"
+        human = arm.human_data if self.environment == "home" else "human_elsewhere"
         return [*arm.robot, *([human] if arm.human and arm.trained else [])]
 
     def mixture(self, scale: Scale, open_data: Open) -> Mixture:

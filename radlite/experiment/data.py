@@ -1,10 +1,12 @@
-"""The datasets of an experiment, each collected once and opened by name."""
+"""The datasets of an experiment, each made once and opened by name."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
+from radlite.annotate.relabel import relabel
+from radlite.annotate.simulated import Noise
 from radlite.episodes import EpisodeDataset
 from radlite.errors import RadliteError
 from radlite.experiment.scale import Scale
@@ -21,22 +23,29 @@ RECIPES: dict[str, dict] = {
     "held_out_human": {"embodiment": "human", "seed": HELD_OUT_SEED},
 }
 """Name -> arguments of `collect`."""
+DETECTED = Noise(pixels=0.02, drop=0.1, fingers=0.05, box=0.03, miss=0.05)
+"""How the detectors err whose findings `human_annotated` is made of."""
+SOURCES = {"human_annotated": "human"}
+"""Name -> the dataset whose pictures it has, with chains by the annotation pipeline."""
 
 
 def episodes_of(name: str, scale: Scale) -> int:
     """How many episodes a dataset has at a scale."""
-    if name not in RECIPES:
-        raise RadliteError(f"a dataset out of {', '.join(RECIPES)}", repr(name), "add its recipe, or correct the name")
+    known = (*RECIPES, *SOURCES)
+    if name not in known:
+        raise RadliteError(f"a dataset out of {', '.join(known)}", repr(name), "add its recipe, or correct the name")
     if name.startswith("held_out"):
         return scale.held_out
     return scale.robot_episodes if name == "robot" else scale.human_episodes
 
 
 def make(folder: Path, name: str, scale: Scale) -> Path:
-    """Collects a dataset in this process, unless it is there; returns its folder."""
+    """Makes a dataset in this process, unless it is there; returns its folder."""
     count = episodes_of(name, scale)
     out = Path(folder) / f"{name}_{count}"
-    if not out.exists():  # datasets are there whole or not at all
+    if not out.exists() and name in SOURCES:
+        relabel(make(folder, SOURCES[name], scale), out, DETECTED)
+    elif not out.exists():  # datasets are there whole or not at all
         collect(out, count=count, workers=1, progress=False, **RECIPES[name])
     return out
 

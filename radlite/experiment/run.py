@@ -24,7 +24,7 @@ from radlite.demo import versions
 from radlite.errors import RadliteError
 from radlite.experiment.arms import Training, arm_named
 from radlite.experiment.cells import JUDGED, Cell
-from radlite.experiment.data import episodes_of, make
+from radlite.experiment.data import SOURCES, episodes_of, make
 from radlite.experiment.measure import Tell, measure, train_policy, trained
 from radlite.experiment.scale import Scale
 from radlite.formats.staging import read_json, replace_text
@@ -107,8 +107,9 @@ class Experiment:
             if cell.measures in jobs:
                 continue
             names = [*cell.training.datasets(), *([f"held_out_{cell.axis}"] if cell.table in JUDGED else [])]
-            for name in names:
-                jobs.setdefault(name, Job(name, "data", name, episodes_of(name, self.scale) * SECONDS["episode"]))
+            for name in [*(SOURCES[n] for n in names if n in SOURCES), *names]:
+                needs = {SOURCES[name]} if name in SOURCES else set()
+                jobs.setdefault(name, Job(name, "data", name, episodes_of(name, self.scale) * SECONDS["episode"], needs))
             needs = set(names)
             if arm_named(cell.training.arm).trained:
                 seconds = self._train_seconds(cell.training)
