@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -349,8 +350,7 @@ def test_stats_are_those_of_the_frames(dataset):
             "max": np.max,
             "mean": np.mean,
             "std": np.std,
-            "q01": lambda v, axis: np.quantile(v, 0.01, axis),
-            "q99": lambda v, axis: np.quantile(v, 0.99, axis),
+            **{f"q{q:02}": partial(np.quantile, q=q / 100) for q in (1, 10, 50, 90, 99)},
         }
         assert set(stats[name]) == {*of, "count"} and stats[name]["count"] == [5]
         for key, function in of.items():
@@ -358,7 +358,7 @@ def test_stats_are_those_of_the_frames(dataset):
     image = stats["observation.images.main"]
     for key, function in (("min", np.min), ("max", np.max), ("mean", np.mean), ("std", np.std)):
         np.testing.assert_allclose(image[key], function(pixels, axis=(0, 1, 2)).reshape(3, 1, 1))
-    for key, share in (("q01", 0.01), ("q99", 0.99)):
+    for key, share in (("q01", 0.01), ("q10", 0.1), ("q50", 0.5), ("q90", 0.9), ("q99", 0.99)):
         expected = np.quantile(pixels, share, axis=(0, 1, 2), method="inverted_cdf").reshape(3, 1, 1)
         np.testing.assert_allclose(image[key], expected)
     assert image["count"] == [5]

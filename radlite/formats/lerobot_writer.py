@@ -1,7 +1,7 @@
 """Write the LeRobotDataset v3 layout, one episode at a time.
 
     meta/info.json                            features, rate, counts
-    meta/stats.json                           min, max, mean, std, q01, q99, count of each numeric feature
+    meta/stats.json                           min, max, mean, std, quantiles, count of each numeric feature
     meta/tasks.parquet                        task (the instruction) and task_index
     meta/episodes/chunk-000/file-000.parquet  where each episode starts and ends, its task, its own notes
     data/chunk-000/file-000.parquet           one row a frame, one row group an episode, images inside
