@@ -41,8 +41,9 @@ paper: $(VENV)/.installed-figures
 lab: $(VENV)/.installed-lab
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb  # root: in a container
 
+# One thread a process, a process a core: small models on few cores gain nothing from more threads.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not browser and not notebooks and not lerobot and not hands and not ray" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not notebooks and not lerobot and not hands and not ray" $(PYTEST_ARGS)
 
 test-notebooks: $(VENV)/.installed-grading
 	$(BIN)/python -m pytest -m notebooks tests/notebooks --durations=0 $(PYTEST_ARGS)

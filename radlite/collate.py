@@ -142,13 +142,16 @@ def field_texts(reasoning: Reasoning) -> list[tuple[str, str]]:
     return [(field, f" {text[start:end].strip()}") for field, (start, end) in reasoning.spans().items()]
 
 
-def longest_chain(vlm: VLM, *datasets: EpisodeDataset | None, most: int = 1_000) -> int:
-    """Tokens of the longest chain in datasets, read at up to `most` frames of each, evenly spread."""
+def longest_chain(
+    vlm: VLM, *datasets: EpisodeDataset | None, fields: tuple[str, ...] = FIELDS, most: int = 1_000
+) -> int:
+    """Tokens of the longest chain of `fields` in datasets, read at up to `most` frames of each, evenly spread."""
     longest = 0
     for data in filter(None, datasets):
         for k in np.unique(np.linspace(0, data.num_frames - 1, most).astype(int)):
             chain = data.reasoning(int(k))
-            longest = max(longest, len(vlm.encode_chain(f" {chain.to_text()}")) if chain else 0)
+            text = chain.to_text(fields) if chain else ""
+            longest = max(longest, len(vlm.encode_chain(f" {text}")) if text else 0)
     return longest
 
 

@@ -101,7 +101,7 @@ def train(
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
-               longest_chain(vlm, mixture.robot, mixture.human), scaler)
+               longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress, on_log)
 

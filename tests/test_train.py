@@ -25,6 +25,7 @@ from radlite.collate import CollateConfig, longest_chain
 from radlite.errors import RadliteError
 from radlite.mixture import Mixture
 from radlite.policy import Policy, load_policy
+from radlite.reasoning import Reasoning
 from radlite.train import TrainConfig, rate_at, read_log, train
 
 LESSON = ("task", "move")  # short sequences train fast
@@ -263,7 +264,7 @@ def test_the_adapter_predicts_what_the_trained_model_does(base, mixture, robot, 
     ours, loaded = Policy(vlm, ActionStats.fit(robot.actions())), load_policy(base, tmp_path / "run")
     bare = Policy(load_vlm(base), ours.stats)
     assert loaded.stats == ours.stats
-    assert loaded.longest_chain == longest_chain(vlm, mixture.robot, mixture.human) > 0
+    assert loaded.longest_chain == longest_chain(vlm, mixture.robot, mixture.human, fields=SHORT.collate.fields) > 0
     sample = robot.frame(3)
     exact = [replace(p, precision="no") for p in (ours, loaded, bare)]
     said = [p.predict([sample.image], sample.instruction, False)[0].action_probs for p in exact]
@@ -275,6 +276,15 @@ def test_the_longest_chain_is_the_longest_of_both_kinds(vlm, robot, human):
     count = {d: max(len(vlm.encode(" " + e.to_text())) for ep in d for e in ep.reasoning) for d in (robot, human)}
     assert longest_chain(vlm, robot, None) == count[robot]
     assert longest_chain(vlm, robot, human) == max(count.values())
+    assert 0 < longest_chain(vlm, robot, human, fields=("move",)) < 12
+
+
+def test_who_is_taught_actions_only_acts_at_once(base, mixture, robot, tmp_path):
+    config = replace(SHORT, steps=1, collate=replace(SHORT.collate, fields=()))
+    train(load_vlm(base), replace(mixture, blind_per_batch=0), tmp_path / "run", config, progress=False)
+    policy, sample = load_policy(base, tmp_path / "run"), robot.frame(3)
+    assert policy.longest_chain == 0
+    assert policy.predict([sample.image], sample.instruction)[0].reasoning == Reasoning()
 
 
 @pytest.mark.parametrize("length", ["long", -1, 2.5])
