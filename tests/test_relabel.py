@@ -183,6 +183,11 @@ def test_moves_on_the_way_follow_from_the_way():
     assert moves_on_the_way(motion, 0.0167) == ("move forward", "move forward", "move down", "close gripper", None)
     blind = Motion(path * (1, 1, np.nan), motion.subtasks, motion.moves)
     assert moves_on_the_way(blind, 0.0167)[2] == "stop"
+    np.testing.assert_array_equal(blind.way(2), (0, 0, np.nan))
+    trembling = Motion(path + [[0, 0, 0], [0, 0, 0], [0.02, 0, -0.03], [0, 0, -0.02], [0, 0, 0]], motion.subtasks, motion.moves)
+    assert trembling.way(2).tolist() == pytest.approx([0, 0, -0.07]) and trembling.way(3).tolist() == [0, 0, 0]
+    risen = Motion(path[[3, 2]], ("lower", "grasp"), (None, None))
+    assert moves_on_the_way(risen, 0.0167) == ("stop", "close gripper") and not risen.way(0).any()
     for label in moves_on_the_way(motion, 0.005)[:4]:
         primitive_to_vector(label)
 

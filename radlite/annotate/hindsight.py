@@ -19,6 +19,7 @@ from radlite.annotate.subtasks import subtasks
 FORWARD, LEFT, UP = range(3)
 MOMENT = 2  # frames for which two cameras may differ about a change of grip
 _UPRIGHT = ("lower", "lift", "place", "retreat")
+_ACROSS = ("reach", "carry")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,20 @@ class Motion:
         known = k + 1 < len(self.subtasks) and self.subtasks[k + 1] is not None
         return k + 1 if known else k
 
+    def way(self, t: int) -> np.ndarray:
+        """What is left of the subtask of frame t, (3,) metres forward, left, up; NaN on axes that nobody knows.
+
+        Lowering and lifting go one way only, and grasping goes nowhere: what the path does besides is noise, or a hand that
+        trembles, and means nothing for the subtask.
+        """
+        change = self.path[self.end_of_subtask(t)] - self.path[t]
+        if self.subtasks[t] in _ACROSS:
+            return change
+        left = np.where(np.isnan(change), np.nan, 0.0)
+        if self.subtasks[t] in _UPRIGHT:
+            left[UP] = (np.minimum if self.subtasks[t] in ("lower", "place") else np.maximum)(change[UP], 0)
+        return left
+
 
 def moves_on_the_way(motion: Motion, threshold: float) -> tuple[str | None, ...]:
     """Primitives that follow from the way to the end of the subtask, as MOVE REASONING tells it, instead of from a window.
@@ -59,7 +74,7 @@ def moves_on_the_way(motion: Motion, threshold: float) -> tuple[str | None, ...]
     labels: list[str | None] = []
     for t, subtask in enumerate(motion.subtasks):
         change = np.zeros(ACTION_DIM)
-        change[: UP + 1] = np.nan_to_num(motion.path[motion.end_of_subtask(t)] - motion.path[t])
+        change[: UP + 1] = np.nan_to_num(motion.way(t))
         change[GRIPPER] = {"grasp": -1.0, "release": 1.0}.get(subtask, 0.0)
         labels.append(None if subtask is None else primitive(change, threshold, np.inf, rotations=False))
     return tuple(labels)

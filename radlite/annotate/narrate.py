@@ -125,7 +125,7 @@ def _words(evidence: Evidence, roles: Roles, t: int) -> dict[str, str]:
     if subtask is not None:
         goal = f"to the {roles.place or 'goal'}"
         words["subtask"] = SUBTASK_WORDS[subtask].format(x=roles.thing, y=goal) + "."
-        way = centimetres(motion.path[motion.end_of_subtask(t)] - motion.path[t])
+        way = centimetres(motion.way(t))
         if way:
             words["move_reason"] = f"The way is {way}, jaws {'closed' if subtask in _SHUT else 'open'}."
     return words
