@@ -239,7 +239,7 @@ def test_a_stopped_run_leaves_no_process_and_no_half_cell(base, tmp_path, how):
     script = tmp_path / "run.py"
     script.write_text(KILLED)
     command = [sys.executable, str(script), str(base), str(tmp_path / "out"), str(tmp_path / "work")]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=_hears_ctrl_c)
     log = tmp_path / "work" / "ecot_seed0" / "log.jsonl"
     until(lambda: log.exists() and log.stat().st_size > 0)
     os.killpg(process.pid, how) if how == signal.SIGINT else os.kill(process.pid, how)
@@ -247,6 +247,10 @@ def test_a_stopped_run_leaves_no_process_and_no_half_cell(base, tmp_path, how):
     until(lambda: not _group(process.pid))
     assert not list((tmp_path / "out").glob("*"))
     assert (log.parent / "checkpoint").exists() == (how == signal.SIGINT)
+
+
+def _hears_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background, these tests for instance, does not
 
 
 def until(condition, seconds=90):
