@@ -253,7 +253,7 @@ def _hears_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background, these tests for instance, does not
 
 
-def until(condition, seconds=90):
+def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come"
