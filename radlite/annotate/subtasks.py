@@ -27,8 +27,10 @@ _OPEN = np.array([name in ("reach", "lower", "grasp", "retreat", "stop") for nam
 SPEED = 0.07  # metres a second: half of it is slow, twice is fast
 NEAR = 0.02  # metres across within which a hand is over a thing
 _TURN, _STAY = 0.25, 0.5  # what a change of subtask costs, and a second frame of grasping
+_IN_VAIN = 0.5  # what lowering and carrying cost that nothing comes of in the clip
 _GRIP = 2.0  # what a grip costs that does not fit
 _ASIDE, _HEIGHT = 0.7, 1.7  # what motion across costs where it should be upright, and height where nothing should move
+_LEVEL = (0.4, 0.8)  # what height costs on the way across: with one view, whose vertical may also mean distance, and with more
 _SLOW = 0.4  # seconds before a grip counts as open in which it may be about to let go: jaws take their time
 _EVIDENT = 0.5  # what speaks for letting go in them
 _ENDS, _BEGINS = 3.0, 10.0  # a clip ends with stopping or holding up, and does not begin with the end of something
@@ -66,14 +68,17 @@ def _costs(across: np.ndarray, up: np.ndarray, open_: np.ndarray, fps: float) ->
     """What it costs to call a frame by each of SUBTASKS, (T, 10); everything is measured in steps at SPEED."""
     step, soon = SPEED / fps, np.r_[open_[1:], open_[-1:]]
     flat, rise = np.linalg.norm(_steps(across), axis=1) / step, _steps(up[:, None])[:, 0] / step
-    travel = 0.6 * np.maximum(0, 1 - flat) + 0.8 * np.abs(rise)
+    level = _LEVEL[across.shape[1] > 1]
+    travel = 0.6 * np.maximum(0, 1 - flat) + level * np.abs(rise)
     sink, climb = _ASIDE * flat + np.maximum(0, 0.5 + rise), _ASIDE * flat + np.maximum(0, 0.5 - rise)
     still = np.hypot(flat, _HEIGHT * rise)
-    thing, goal = _off(across, open_ & ~soon), _off(across, ~open_ & soon)  # -0.5 over it, 0.5 away from it
+    thing, closes = _off(across, open_ & ~soon)  # -0.5 over it, 0.5 away from it
+    goal, opens = _off(across, ~open_ & soon)
     by_name = {
-        "reach": travel - thing, "lower": sink + thing, "grasp": still, "lift": climb - 0.5 * goal,
-        "carry": travel - goal, "place": sink + goal, "release": still - _EVIDENT, "retreat": climb,
-        "stop": still + 0.5, "hold": still + 0.5,
+        "reach": travel - thing, "lower": sink + thing + _IN_VAIN * ~closes, "grasp": still,
+        "lift": climb - 0.5 * goal, "carry": travel - goal + _IN_VAIN * ~opens,
+        "place": sink + goal + _IN_VAIN * ~opens, "release": still - _EVIDENT,
+        "retreat": climb, "stop": still + 0.5, "hold": still + 0.5,
     }  # fmt: skip
     costs = np.stack([by_name[name] for name in SUBTASKS], 1)
     costs += _GRIP * (open_[:, None] != _OPEN)
@@ -97,14 +102,14 @@ def _before(events: np.ndarray, frames: int) -> np.ndarray:
     return np.convolve(events, np.ones(frames + 1))[frames:].astype(bool)
 
 
-def _off(across: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """How far each frame is across from where the next event will be, -0.5 (there) to 0.5 (away); 0 where none will."""
+def _off(across: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each frame is across from where the next event will be, -0.5 (there) to 0.5 (away), and whether one will be."""
     off, start = np.zeros(len(across)), 0
     for t in np.flatnonzero(events):
         place = across[max(0, t - 1) : t + 1].mean(0)
         off[start : t + 1] = np.minimum(np.linalg.norm(across[start : t + 1] - place, axis=1) / NEAR, 2) / 2 - 0.5
         start = t + 1
-    return off
+    return off, np.arange(len(across)) < start
 
 
 def _transitions() -> np.ndarray:
