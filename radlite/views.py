@@ -1,7 +1,7 @@
 """Views: some episodes of a dataset, several datasets as one, or chains that belong to other clips.
 
-A view is read frame by frame like the datasets under it, so a mixture takes it for one. Nothing is copied: eleven arms of an
-experiment read the same few datasets in ten ways.
+A view is read frame by frame like the datasets under it, so a mixture takes it for one. Nothing is copied: the arms of an
+experiment read the same few datasets each in its own way.
 """
 
 from __future__ import annotations

@@ -117,8 +117,9 @@ run("data", "validate", out / "clip")
 # ## Words for it
 #
 # So somebody has to write the chain. `radlite annotate` lets machines do it: one finds hands, one finds
-# things, one finds words (notebook `02_annotate_video` opens them up). To judge what they write, do it by hand once, here for the first 12 frames. Move
-# the mouse over the pictures: x and y are pixels of the 256 by 256 frame, the unit of every chain.
+# things, one finds words (notebook `02_annotate_video` opens them up). To judge what they write, do it by
+# hand once, here for the first 12 frames. Move the mouse over the pictures: x and y are pixels of the 256 by
+# 256 frame, the unit of every chain.
 
 # %%
 looked_at = [0, 4, 9]

@@ -140,7 +140,8 @@ def smoothed(path: np.ndarray, strength: float | None = None) -> np.ndarray:
     `strength` is in the path's unit; by default 0.35 x `jitter`, after which bends are rounded off a little as well: total
     variation leaves stairs. Projected gradient on the dual problem (Chambolle 2004).
     """
-    rounded, strength = strength is None, 0.35 * jitter(path) if strength is None else strength
+    rounded = strength is None
+    strength = 0.35 * jitter(path) if rounded else strength
     result = np.array(path, float)
     for run in runs(path):
         noisy = result[run]

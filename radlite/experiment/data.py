@@ -43,9 +43,11 @@ def make(folder: Path, name: str, scale: Scale) -> Path:
     """Makes a dataset in this process, unless it is there; returns its folder."""
     count = episodes_of(name, scale)
     out = Path(folder) / f"{name}_{count}"
-    if not out.exists() and name in SOURCES:
+    if out.exists():  # datasets are there whole or not at all
+        return out
+    if name in SOURCES:
         relabel(make(folder, SOURCES[name], scale), out, DETECTED)
-    elif not out.exists():  # datasets are there whole or not at all
+    else:
         collect(out, count=count, workers=1, progress=False, **RECIPES[name])
     return out
 

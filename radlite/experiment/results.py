@@ -113,10 +113,9 @@ def compare(results: Results, one: tuple[str, str], other: tuple[str, str]) -> s
     gap, low, high = (100 * g for g in a.above(b))
     apart = a.interval[0] > b.interval[1] or a.interval[1] < b.interval[0]
     way = "above" if gap >= 0 else "below"
-    names, points = (name_of(*one), name_of(*other)), f"{abs(gap):.0f} points"
-    points = "1 point" if points == "1 points" else points
-    return (f"{names[0]} {a} is {points} {way} {names[1]} {b}: difference {low:+.0f} to {high:+.0f}, "
-            f"{p_text(a.p(b))}, intervals {'apart' if apart else 'overlap'}.")
+    names, points = (name_of(*one), name_of(*other)), round(abs(gap))
+    return (f"{names[0]} {a} is {points} point{'s' * (points != 1)} {way} {names[1]} {b}: "
+            f"difference {low:+.0f} to {high:+.0f}, {p_text(a.p(b))}, intervals {'apart' if apart else 'overlap'}.")
 
 
 def p_text(p: float) -> str:

@@ -108,8 +108,8 @@ class Experiment:
                 continue
             names = [*cell.training.datasets(), *([f"held_out_{cell.axis}"] if cell.table in JUDGED else [])]
             for name in [*(SOURCES[n] for n in names if n in SOURCES), *names]:
-                needs = {SOURCES[name]} if name in SOURCES else set()
-                jobs.setdefault(name, Job(name, "data", name, episodes_of(name, self.scale) * SECONDS["episode"], needs))
+                source = {SOURCES[name]} if name in SOURCES else set()
+                jobs.setdefault(name, Job(name, "data", name, episodes_of(name, self.scale) * SECONDS["episode"], source))
             needs = set(names)
             if arm_named(cell.training.arm).trained:
                 seconds = self._train_seconds(cell.training)
