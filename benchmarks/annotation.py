@@ -31,6 +31,7 @@ from radlite.annotate.evidence import GripperTrack
 from radlite.annotate.hands import gripper_track
 from radlite.annotate.motion import Axes, metric_path, moves, smoothed
 from radlite.annotate.paths import overlaps
+from radlite.annotate.pipeline import AnnotateConfig
 from radlite.annotate.relabel import simulated_evidence
 from radlite.annotate.simulated import FRAME, Noise, simulated_tracks
 from radlite.annotate.simulated_grip import simulated_grip
@@ -88,9 +89,9 @@ class Tally:
         return {**shares, **spread, "subtask, worst pairs (true > said)": dict(self.pairs.most_common(6))}
 
 
-def judge(tally: Tally, episode: Episode, noise: Noise, views: int) -> None:
+def judge(tally: Tally, episode: Episode, noise: Noise, views: int, looks: int) -> None:
     """Adds one episode."""
-    evidence, true = simulated_evidence(episode, noise, views), episode.reasoning
+    evidence, true = simulated_evidence(episode, noise, views, looks=looks), episode.reasoning
     motion, opened = evidence.motion, truly_open(episode)
     tally.add("gripper", np.linalg.norm(evidence.gripper.points - [chain.gripper[0] for chain in true], axis=1))
     for track in evidence.objects:
@@ -117,10 +118,10 @@ def judge_boxes(tally: Tally, said: np.ndarray, true: np.ndarray) -> None:
     tally.add("boxes, pixels", np.array([np.abs(a - b).max() for a, b in pairs]))
 
 
-def judge_picture(tally: Tally, episode: Episode, noise: Noise) -> None:
+def judge_picture(tally: Tally, episode: Episode, noise: Noise, looks: int) -> None:
     """Adds the primitives of the home camera's two axes."""
     flat = Axes(elevation=HOME_VIEW.elevation)
-    seen = gripper_track(simulated_grip(episode, noise), FRAME, "right")
+    seen = gripper_track(simulated_grip(episode, noise, looks=looks), FRAME, "right", looks=looks)
     exact = HOME_VIEW.project(np.array(episode.states, float)[:, :3])
     size = np.full(len(exact), np.nanmedian(seen.size))
     clean = GripperTrack(exact, np.ones(len(exact)), size, np.ones(len(exact), bool))
@@ -142,6 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=60, help="of each embodiment (default 60)")
     parser.add_argument("--datasets", type=Path, nargs="*", default=[], help="take these instead of collecting")
+    parser.add_argument("--looks", type=int, default=AnnotateConfig().looks,
+                        help="pictures a frame in which a hand is looked for, each with errors of its own (default 6)")
     parser.add_argument("--pixel-noise", type=float, default=0.02)
     parser.add_argument("--finger-noise", type=float, default=0.05)
     parser.add_argument("--drop", type=float, default=0.1)
@@ -160,8 +163,8 @@ def main() -> None:
             tallies = {f"{views} views" if views > 1 else "1 view": Tally() for views in (1, 2)}
             for episode in tqdm(shown, desc=f"{embodiment}, {name}", leave=False):
                 for views, tally in zip((1, 2), tallies.values(), strict=True):
-                    judge(tally, episode, noise, views)
-                judge_picture(tallies["1 view"], episode, noise)
+                    judge(tally, episode, noise, views, args.looks)
+                judge_picture(tallies["1 view"], episode, noise, args.looks)
             rows[name] = {views: tally.table() for views, tally in tallies.items()}
         results[embodiment] = rows
     report("annotation", vars(args), results)

@@ -46,6 +46,8 @@ def add_recipe(p) -> None:
     stages.add_argument("--quantize", choices=("nf4",), help="four bits for a narrator that runs here")
     camera = p.add_argument_group("camera")
     camera.add_argument("--fps", type=float, default=5.0, help="frames a second to keep; 5 by default")
+    camera.add_argument("--looks", type=int, default=6,
+                        help="pictures for each of these in which hands are looked for, as far as there are any; 6 by default")
     camera.add_argument("--size", type=int, default=256, help="side of the square frames in pixels; 256 by default")
     camera.add_argument("--crop", action="store_true", help="the middle square of each picture; by default all, between bars")
     for name, default, text in (("right", "right", "moves right"), ("up", "forward", "moves up"), ("nearer", None, "grows")):
@@ -99,7 +101,7 @@ def recipe_of(args) -> Recipe:
 
     axes = Axes(args.right, args.up, args.nearer, args.elevation)
     config = AnnotateConfig(args.fps, args.size, not args.crop, args.side, axes=axes, palm=args.palm, depth=args.depth,
-                            threshold=args.threshold)  # fmt: skip
+                            threshold=args.threshold, looks=args.looks)  # fmt: skip
     model = None if args.hand_model is None else str(args.hand_model.resolve())
     names = None if args.names is None else tuple(args.names)
     return Recipe(config, model, args.objects, names, args.narrator, args.narrator_model, args.quantize)

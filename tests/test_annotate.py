@@ -25,6 +25,7 @@ from radlite.annotate import (
     motion_in_space,
     write_landmarks,
 )
+from radlite.annotate.hands import gripper_track
 from radlite.annotate.landmarks import Landmarks, RecordedHands
 from radlite.annotate.narrate import Roles, roles_of
 from radlite.annotate.subtasks import SUBTASKS
@@ -44,7 +45,7 @@ class Hands:
     def __init__(self, lost=(), broken=False):
         self.lost, self.broken, self.asked = set(lost), broken, 0
 
-    def detect(self, pictures):
+    def detect(self, pictures, fps):
         self.asked += 1
         found = []
         for k, _ in enumerate(pictures):
@@ -143,7 +144,7 @@ def test_a_portrait_and_a_folder_of_pictures_lie_right_in_the_frame(tmp_path):
 
 
 def test_the_command_writes_a_dataset_and_a_page(clip, tmp_path, capsys):
-    recorded = Landmarks(tuple(Hands().detect(range(COUNT))), 5.0, 64, 64)
+    recorded = Landmarks(tuple(Hands().detect(range(COUNT), 5.0)), 5.0, 64, 64)
     write_landmarks(tmp_path / "hands.json", recorded)
     call = ["annotate", str(clip), "--instruction", "pick up the <i>can</i>", "--landmarks", str(tmp_path / "hands.json"),
             "--out", str(tmp_path / "data"), "--cache", str(tmp_path / "cache"), "--size", "64"]  # fmt: skip
@@ -207,21 +208,41 @@ def test_real_hands_on_real_video(tmp_path):
     landmarks = json.loads((MEDIA / "hand_video.landmarks.json").read_text())
     from radlite.annotate import read_landmarks
 
-    hands = RecordedHands(read_landmarks(MEDIA / "hand_video.landmarks.json"), 5.0)
+    hands = RecordedHands(read_landmarks(MEDIA / "hand_video.landmarks.json"))
     done = annotate(MEDIA / "hand_video.mp4", "carry the plate to the sink", hands, progress=False)
-    track = done.evidence.gripper
-    for k in np.flatnonzero(track.seen):
+    track, every = done.evidence.gripper, gripper_track(hands.landmarks.hands, done.clip.view)
+    compared = np.flatnonzero(track.known & every.seen[::2])  # the acting hand was found in the very picture
+    assert len(compared) >= 9
+    for k in compared:
         middles = [done.clip.view.to_frame((np.array(h["landmarks"])[4, :2] + np.array(h["landmarks"])[8, :2]) / 2)
                    for h in landmarks["frames"][2 * k]["hands"]]  # fmt: skip
         assert min(np.linalg.norm(track.points[k] - m) for m in middles) < 0.02 * 256
+    assert track.open[:3].all()  # the hand reaches: it holds nothing yet
     for known, chain in zip(track.known, done.episode.reasoning, strict=True):
         assert (chain.gripper is not None) == known and chain.task
     done.episode.validate()
 
 
 def test_recorded_hands_are_known_by_what_they_hold():
-    hands = tuple(Hands().detect(range(4)))
+    hands = tuple(Hands().detect(range(4), 5.0))
     first, same = (RecordedHands(Landmarks(hands, 5.0, 64, 64)) for _ in range(2))
     others = (Landmarks(hands[:3], 5.0, 64, 64), Landmarks(hands, 10.0, 64, 64), Landmarks((*hands[:3], ()), 5.0, 64, 64))
     assert first.identity == same.identity
     assert len({first.identity, *(RecordedHands(other).identity for other in others)}) == 4
+
+
+def test_hands_are_looked_for_in_as_many_pictures_as_the_video_has(tmp_path):
+    frames = np.zeros((30, 64, 64, 3), np.uint8)
+    fast, slow = (write_mp4(tmp_path / f"{fps}.mp4", frames, fps) for fps in (30, 12))
+    assert load_clip(fast).looks(6) == 6 and load_clip(fast).looks(4) == 4 and load_clip(slow).looks(6) == 2
+    assert load_clip(fast).looks(6, rate=10.0) == 2 and load_clip(slow, fps=12).looks(6) == 1
+    assert len(list(load_clip(fast).pictures(6))) == 30 and len(load_clip(fast)) == 5
+
+    class Counts(Hands):
+        def detect(self, pictures, fps):
+            self.fps = fps
+            return [found for found in super().detect(pictures, fps)]
+
+    hands = Counts()
+    done = annotate(fast, "pick up the can", hands, progress=False)
+    assert hands.fps == 30 and len(done.hands) == len(done.evidence.gripper) == len(done.episode) == 5

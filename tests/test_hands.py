@@ -265,3 +265,26 @@ def test_nothing_heavy_is_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert not {"torch", "transformers", "mediapipe", "PIL", "pyarrow", "ijson", "cv2"} & set(json.loads(done.stdout))
+
+
+# -- several pictures a moment -----------------------------------------------------------------------------------------
+def test_pictures_around_a_moment_tell_together_where_the_hand_was():
+    random, way = np.random.default_rng(0), line(6 * 40 + 1) / 4 + 60
+    noisy = [(hand(p),) for p in way + random.normal(0, 4, way.shape)]
+    alone, together = gripper_track(noisy[::6], VIEW), gripper_track(noisy, VIEW, looks=6)
+    errors = [np.abs(track.points - way[::6]).std() for track in (alone, together)]
+    assert len(together) == len(alone) == 41 and errors[1] < 0.55 * errors[0]  # 1 / sqrt(7) = 0.38 inside, more at both ends
+    np.testing.assert_allclose(gripper_track([(hand(p),) for p in way], VIEW, looks=6).points, way[::6], atol=1e-3)
+
+
+def test_a_moment_without_a_hand_is_known_by_the_pictures_around_it():
+    found = [(hand(p),) for p in line(6 * 10 + 1)]
+    found[12] = ()  # a moment itself: the pictures before and after it have the hand
+    found[30:49] = [()] * 19  # and three moments in a row, with what lies around them
+    filled, marked = (gripper_track(found, VIEW, looks=6, most_gap=gap) for gap in (4, 1))
+    assert filled.seen.tolist() == [True] * 6 + [False] * 2 + [True] * 3 and filled.known.all()
+    assert marked.known.tolist() == [True] * 5 + [False] * 4 + [True] * 2  # nothing is drawn on beyond the last sighting
+    short = gripper_track(found[:10], VIEW, looks=6, moments=3)
+    assert short.known.tolist() == [True, True, False]
+    with pytest.raises(RadliteError, match="at least one picture a moment"):
+        gripper_track(found, VIEW, looks=0)

@@ -132,10 +132,10 @@ def test_landmarks_that_end_too_early_are_not_those_of_the_clip():
 
 def test_recorded_hands_are_a_detector():
     pictures = (np.zeros((90, 160, 3), np.uint8) for _ in range(10))
-    assert shown(RecordedHands(numbered(20, 10), fps=5).detect(pictures)) == list(range(0, 20, 2))
-    assert shown(RecordedHands(numbered(3, 10)).detect([np.zeros((360, 640, 3), np.uint8)] * 3)) == [0, 1, 2]
+    assert shown(RecordedHands(numbered(20, 10)).detect(pictures, 5.0)) == list(range(0, 20, 2))
+    assert shown(RecordedHands(numbered(3, 10)).detect([np.zeros((360, 640, 3), np.uint8)] * 3, 10.0)) == [0, 1, 2]
     with pytest.raises(RadliteError, match="640x360.*found 256x256.*do not cut"):
-        RecordedHands(numbered(3, 10)).detect([np.zeros((256, 256, 3), np.uint8)])
+        RecordedHands(numbered(3, 10)).detect([np.zeros((256, 256, 3), np.uint8)], 10.0)
 
 
 # ------------------------------------------------------------------------------------------------ hostile files

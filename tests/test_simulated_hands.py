@@ -53,7 +53,7 @@ def test_noise_moves_landmarks_drops_frames_and_is_seeded(episodes):
 def test_they_go_through_a_file_of_landmarks(episodes, tmp_path):
     found = simulated_hands(episodes[0], HOME_VIEW, Noise(drop=0.2))
     path = write_landmarks(tmp_path / "hands.json", Landmarks(tuple(found), 5.0, 96, 96))
-    read = RecordedHands(read_landmarks(path), 5.0).detect(episodes[0].frames)
+    read = RecordedHands(read_landmarks(path)).detect(episodes[0].frames, 5.0)
     assert [len(hands) for hands in read] == [len(hands) for hands in found]
     for mine, true in zip(read, found, strict=True):
         for a, b in zip(mine, true, strict=True):

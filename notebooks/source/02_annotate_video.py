@@ -547,7 +547,7 @@ if my_clip is None:
 else:
     clip, marks, boxes, instruction, camera = Path(my_clip), my_landmarks, None, my_instruction, my_camera
 
-detector = RecordedHands(read_landmarks(marks), 5.0) if marks else MediaPipeHands()
+detector = RecordedHands(read_landmarks(marks)) if marks else MediaPipeHands()
 objects = read_objects(boxes) if boxes else None
 done = annotate(clip, instruction, detector, objects, config=AnnotateConfig(axes=camera), cache=out / "cache", progress=False)
 track = done.evidence.gripper

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from radlite.annotate.evidence import View
 from radlite.errors import RadliteError
 from radlite.import_video import MOST_CLIP, check_numbers, picture_files
-from radlite.show.video import read_images, video_pictures
+from radlite.show.video import read_images, video_pictures, video_rate
 
 LONGEST = 960
 """Pixels of the longer side of what detectors see."""
@@ -41,9 +41,14 @@ class Clip:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """The whole pictures of the T moments, uint8 (H, W, 3), decoded anew."""
-        return _pictures(self.source, self.fps)
+    def pictures(self, looks: int = 1) -> Iterator[np.ndarray]:
+        """The whole pictures of the T moments, uint8 (H, W, 3), decoded anew; `looks` of them from one moment to the next."""
+        return _pictures(self.source, self.fps * looks)
+
+    def looks(self, most: int, rate: float = np.inf) -> int:
+        """Pictures from one moment to the next that differ from each other: at most so many, and `rate` a second."""
+        own = self.fps if self.source.is_dir() else video_rate(self.source)
+        return max(1, min(most, int(min(own, rate) / self.fps + 0.01)))
 
 
 def load_clip(source: str | Path, fps: float = 5.0, size: int = 256, pad: bool = True) -> Clip:

@@ -53,10 +53,11 @@ class HandDetector(Protocol):
     Attributes:
         identity: what its answers depend on besides the pictures (model, version, thresholds), in words; what it found is kept
             under this name. Without one, the name of its class.
+        rate: pictures a second that it knows something of, where it looks at no picture itself; others have none.
     """
 
-    def detect(self, pictures: Iterable[np.ndarray]) -> list[tuple[Hand, ...]]:
-        """The hands of each picture, uint8 (H, W, 3) RGB, in the order of time; () where there is none."""
+    def detect(self, pictures: Iterable[np.ndarray], fps: float) -> list[tuple[Hand, ...]]:
+        """The hands of each picture, uint8 (H, W, 3) RGB, `fps` of them a second in the order of time; () where there is none."""
 
 
 class ObjectDetector(Protocol):

@@ -39,30 +39,68 @@ def gripper_track(
     most_gap: int = 3,
     closed: float = CLOSED,
     open: float = OPEN,
+    looks: int = 1,
+    moments: int | None = None,
 ) -> GripperTrack:
     """The path and the opening of the hand that acts.
 
     Args:
-        hands: the detections of each of T pictures in the order of time.
+        hands: the detections of each picture in the order of time.
         view: how the pictures lie in the chain's frame.
         side: whose hand; by default the one whose gripper point travels farther (`hand_links.acting_side`).
-        most_gap: frames without a sighting that are filled in between two.
+        most_gap: moments without a sighting that are filled in between two.
         closed, open: thumb tip to index tip, in lengths of the palm, below which the hand closes and above which it opens, unless
             the clip shows clearly two levels of its own.
+        looks: pictures from one moment to the next; of several, those around a moment tell together where the hand was.
+        moments: T; by default as many as there are pictures for.
 
     Raises:
         RadliteError: no hand in any picture, none of that side, detections that are none, or bad thresholds.
     """
-    _check(side, most_gap, closed, open)
-    path = _chosen(hands, view, side, most_gap)
-    return _track(path, len(hands), most_gap, (closed, open))
+    _check(side, most_gap, closed, open, looks)
+    path = _chosen(hands, view, side, most_gap * looks)
+    track = _track(path, len(hands), most_gap * looks, (closed, open), looks)
+    return at_moments(track, looks, -(-len(hands) // looks) if moments is None else moments)
 
 
-def _check(side: str | None, most_gap: int, closed: float, open: float) -> None:
+def at_moments(track: GripperTrack, looks: int, moments: int) -> GripperTrack:
+    """A track of every picture as one of every `looks`-th, T of them.
+
+    A point is where a straight line through those of half a moment before and after it (least squares) is at the moment itself:
+    with five pictures it errs 0.45 times as much as one of them. Pictures that lack at the end are without a hand.
+    """
+    if looks == 1 and moments == len(track):
+        return track
+    at, reach = np.arange(moments) * looks, looks // 2
+    near = at[:, None] + np.arange(-reach, reach + 1)  # (T, pictures around a moment)
+    there = (near >= 0) & (near < len(track))
+    near, gone = np.clip(near, 0, len(track) - 1), at >= len(track)
+    weights = there & track.known[near]
+    points = np.array([_on_line(track.points[near[k]], weights[k]) for k in range(moments)]).reshape(-1, 2)
+    points[gone | ~track.known[near[:, reach]]] = np.nan
+    size = np.where(weights & np.isfinite(track.size[near]), track.size[near], np.nan)
+    size = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in size])
+    seen = (there & track.seen[near]).any(1) & np.isfinite(points).all(1)
+    return GripperTrack(points, np.where(gone, np.nan, track.open[near[:, reach]]), size, seen)
+
+
+def _on_line(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where the line through the known ones of points (2 r + 1, 2) is in the middle; the middle one itself where they are few."""
+    reach = len(points) // 2
+    if known.sum() < 3:
+        return points[reach]
+    times, points = np.flatnonzero(known) - reach, points[known]
+    slope = (times - times.mean()) @ points / ((times - times.mean()) ** 2).sum()
+    return points.mean(0) - times.mean() * slope
+
+
+def _check(side: str | None, most_gap: int, closed: float, open: float, looks: int) -> None:
     if side is not None and side not in SIDES:
         raise RadliteError("a side of 'left', 'right' or None", repr(side)[:40], "leave it out to take the hand that moves")
     if most_gap < 0:
         raise RadliteError("gaps of 0 frames or more", f"{most_gap}", "0 fills nothing in")
+    if looks < 1:
+        raise RadliteError("at least one picture a moment", f"looks={looks}", "1 looks at the moments themselves")
     if not 0 < closed <= open < np.inf:
         raise RadliteError("thresholds 0 < closed <= open", f"{closed} and {open}", f"{CLOSED} and {OPEN} fit most hands")
 
@@ -79,16 +117,16 @@ def _chosen(hands: Sequence[tuple[Hand, ...]], view: View, side: str | None, mos
     return paths[side or acting_side(paths)]
 
 
-def _track(path: Path, count: int, most_gap: int, thresholds: tuple[float, float]) -> GripperTrack:
+def _track(path: Path, count: int, most_gap: int, thresholds: tuple[float, float], looks: int) -> GripperTrack:
     points, opening, size = np.full((count, 2), np.nan), np.full(count, np.nan), np.full(count, np.nan)
     seen, stretches = np.zeros(count, bool), runs(path, most_gap)
     for run in stretches:
         seen[run] = True
         size[run] = [path[t].size for t in run]
-    ratios = [np.array([path[t].tips for t in run]) / _median(size[run], NEAR) for run in stretches]
+    ratios = [np.array([path[t].tips for t in run]) / _median(size[run], NEAR * looks) for run in stretches]
     thresholds = _thresholds(np.concatenate(ratios), *thresholds)
     for run, widths in zip(stretches, ratios, strict=True):
-        states = _states(widths, *thresholds)
+        states = _states(widths, *thresholds, SWITCH * looks)
         between = np.arange(run[0], run[-1] + 1)
         for axis, values in enumerate(np.array([path[t].point for t in run]).T):
             points[between, axis] = np.interp(between, run, values)
@@ -122,11 +160,11 @@ def _thresholds(ratios: np.ndarray, closed: float, open: float) -> tuple[float, 
     return float(middle - apart / 12), float(middle + apart / 12)
 
 
-def _states(ratios: np.ndarray, closed: float, open: float) -> np.ndarray:
+def _states(ratios: np.ndarray, closed: float, open: float, switch: float = SWITCH) -> np.ndarray:
     """1 open, 0 closed for each sighting: hysteresis that looks both ways in time.
 
     A ratio outside of the thresholds speaks for a state, the louder the farther off their middle; one between them is silent
-    (unless all are). Of all sequences of states this is the one that contradicts least, where every change counts as `SWITCH`
+    (unless all are). Of all sequences of states this is the one that contradicts least, where every change counts as `switch`
     (Viterbi). So a change needs evidence that lasts, comes with its first frame, and in a silence the state stays what it was.
     """
     says = (ratios - (open + closed) / 2) / max((open - closed) / 2, 1e-6)
@@ -135,7 +173,7 @@ def _states(ratios: np.ndarray, closed: float, open: float) -> np.ndarray:
     against = np.stack([np.maximum(says, 0), np.maximum(-says, 0)], axis=1)  # (T, 2): of closed, of open
     best, came = against[0], []
     for now in against[1:]:
-        changed = best[::-1] + SWITCH
+        changed = best[::-1] + switch
         came.append(changed <= best)  # of two as good, the later change
         best = np.minimum(best, changed) + now
     states = [int(best.argmin())]

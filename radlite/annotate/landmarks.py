@@ -85,11 +85,13 @@ class RecordedHands:
 
     Args:
         landmarks: of the clip that the pictures are from.
-        fps: pictures a second that will be given; by default as many as the landmarks have.
+
+    Attributes:
+        rate: pictures a second that were looked at.
     """
 
-    def __init__(self, landmarks: Landmarks, fps: float | None = None) -> None:
-        self.landmarks, self.fps = landmarks, landmarks.fps if fps is None else fps
+    def __init__(self, landmarks: Landmarks) -> None:
+        self.landmarks, self.rate = landmarks, landmarks.fps
 
     @property
     def identity(self) -> str:
@@ -98,9 +100,9 @@ class RecordedHands:
         for found in self.landmarks.hands:
             content.update(repr([(hand.side, hand.score) for hand in found]).encode())
             content.update(b"".join(np.asarray(hand.landmarks, np.float32).tobytes() for hand in found))
-        return f"recorded {content.hexdigest()[:24]} at {self.fps:g} pictures a second"
+        return f"recorded {content.hexdigest()[:24]}"
 
-    def detect(self, pictures: Iterable[np.ndarray]) -> list[tuple[Hand, ...]]:
+    def detect(self, pictures: Iterable[np.ndarray], fps: float) -> list[tuple[Hand, ...]]:
         """The hands of each picture, counted from the clip's first one.
 
         Raises:
@@ -113,7 +115,7 @@ class RecordedHands:
                 expected = f"whole pictures, {self.landmarks.width}x{self.landmarks.height} or of that shape"
                 raise RadliteError(expected, f"{width}x{height}", "landmarks are parts of the whole picture: do not cut it first")
             count += 1
-        return self.landmarks.at(self.fps, count)
+        return self.landmarks.at(fps, count)
 
 
 def read_landmarks(path: str | Path) -> Landmarks:

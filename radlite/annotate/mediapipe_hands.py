@@ -30,7 +30,6 @@ from radlite.errors import RadliteError
 Backend = Literal["tasks", "solutions"]
 INSTALL = "pip install mediapipe"
 BUNDLED = "pip install mediapipe==0.10.21"
-STEP_MS = 100  # between two pictures, for the tracker, to which only the order matters
 LEAST_SIDE = 8  # pixels; smaller pictures crash some versions
 
 
@@ -76,8 +75,12 @@ class MediaPipeHands:
         version = getattr(self._mediapipe, "__version__", "")
         return f"mediapipe {version} {self.backend} {model}, {self.tracking}, {self.most}, {self.confidence}, {self.mirrored}"
 
-    def detect(self, pictures: Iterable[np.ndarray]) -> list[tuple[Hand, ...]]:
+    def detect(self, pictures: Iterable[np.ndarray], fps: float = 10.0) -> list[tuple[Hand, ...]]:
         """The hands of each picture, uint8 (H, W, 3) RGB, in the order of time; () where there is none.
+
+        Args:
+            pictures: of one clip, or any with tracking=False.
+            fps: of them a second.
 
         Raises:
             RadliteError: something else than such pictures, with tracking pictures of different sizes, or a model that
@@ -87,7 +90,7 @@ class MediaPipeHands:
         found: list[tuple[Hand, ...]] = []
         with opened() as look:
             for number, picture in enumerate(_checked(pictures, self.tracking)):
-                found.append(look(picture, number))
+                found.append(look(picture, round(1000 * number / fps)))
         return found
 
     @contextmanager
@@ -96,7 +99,7 @@ class MediaPipeHands:
                    "min_detection_confidence": self.confidence, "min_tracking_confidence": self.confidence}  # fmt: skip
         with self._mediapipe.solutions.hands.Hands(**options) as graph:
 
-            def look(picture: np.ndarray, number: int) -> tuple[Hand, ...]:
+            def look(picture: np.ndarray, milliseconds: int) -> tuple[Hand, ...]:
                 said = graph.process(picture)
                 words = [one.classification[0] for one in said.multi_handedness or ()]
                 points = [one.landmark for one in said.multi_hand_landmarks or ()]
@@ -110,9 +113,9 @@ class MediaPipeHands:
         vision = importlib.import_module("mediapipe.tasks.python.vision")
         with self._landmarker(api, vision) as landmarker:
 
-            def look(picture: np.ndarray, number: int) -> tuple[Hand, ...]:
+            def look(picture: np.ndarray, milliseconds: int) -> tuple[Hand, ...]:
                 image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=picture)
-                said = landmarker.detect_for_video(image, number * STEP_MS) if self.tracking else landmarker.detect(image)
+                said = landmarker.detect_for_video(image, milliseconds) if self.tracking else landmarker.detect(image)
                 words = [one[0] for one in said.handedness]
                 both = zip(said.hand_landmarks, words, strict=True)
                 return tuple(self._hand(points, word.category_name, word.score, False) for points, word in both)

@@ -28,7 +28,7 @@ from radlite.import_video import picture_files, spoken
 from radlite.reasoning import Reasoning
 from radlite.stages import Stages
 
-VERSION = 1  # of what is stored; another one makes every stage anew
+VERSION = 2  # of what is stored; another one makes every stage anew
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class AnnotateConfig:
         pad: keep whole pictures between bars; otherwise the middle square of each.
         side: whose hand acts, "left" or "right"; None takes the one that moves.
         most_gap: moments without a hand, or a thing, that are filled in between two sightings.
+        looks: pictures a moment in which hands are looked for, as far as the video has them: more of them err less.
         axes: what the picture's directions mean.
         palm: metres from the wrist to the middle finger's base, which gives the scale.
         depth: believe the hand's size as `axes.nearer`.
@@ -52,6 +53,7 @@ class AnnotateConfig:
     pad: bool = True
     side: str | None = None
     most_gap: int = 3
+    looks: int = 6
     axes: Axes = ABOVE
     palm: float = PALM
     depth: bool = False
@@ -109,17 +111,17 @@ def annotate(
     config, instruction = config or AnnotateConfig(), spoken(instruction)
     clip = load_clip(video, config.fps, config.size, config.pad)
     names = tuple(names) if names is not None else object_names(instruction)
-    steps = _Steps(clip, cache, progress)
-    seen = [tuple(map(_hand, found)) for found in steps.run("hands", [_identity(hands)], lambda: [
+    steps, looks = _Steps(clip, cache, progress), clip.looks(config.looks, getattr(hands, "rate", np.inf))
+    seen = [tuple(map(_hand, found)) for found in steps.run("hands", [_identity(hands), looks], lambda: [
         [{"landmarks": np.round(h.landmarks, 5).tolist(), "side": h.side, "score": round(float(h.score), 4)} for h in found]
-        for found in hands.detect(steps.pictures("hands"))
+        for found in hands.detect(steps.pictures("hands", looks), clip.fps * looks)
     ])]  # fmt: skip
     found = [tuple(Found(n, tuple(b), s) for n, b, s in things) for things in steps.run(
         "objects", [_identity(objects), names], lambda: [
             [(f.name, [round(float(v), 5) for v in f.box], round(float(f.score), 4)) for f in things]
             for things in objects.detect(steps.pictures("objects"), names)
     ])] if objects is not None and names else None  # fmt: skip
-    gripper = gripper_track(seen, clip.view, config.side, most_gap=config.most_gap)
+    gripper = gripper_track(seen, clip.view, config.side, most_gap=config.most_gap, looks=looks, moments=len(clip))
     evidence = evidence_of(clip, instruction, gripper, found, names, config)
     words = narrator or RuleNarrator()
     key = [_identity(words), instruction, config.size, config.pad, hashlib.sha256(repr(_told(evidence)).encode()).hexdigest()]
@@ -129,7 +131,7 @@ def annotate(
     meta = {"clip": name, "hands": type(hands).__name__, "narrator": type(words).__name__}
     episode = Episode(instruction, clip.frames, chains, "human", fps=clip.fps, meta=meta)
     episode.validate()
-    return Annotation(clip, seen, evidence, episode, steps.seconds)
+    return Annotation(clip, seen[::looks], evidence, episode, steps.seconds)
 
 
 def evidence_of(
@@ -159,8 +161,9 @@ class _Steps:
         self.seconds[name] = stored["seconds"]
         return stored["result"]["found"]
 
-    def pictures(self, label: str) -> Iterator[np.ndarray]:
-        return iter(tqdm(self.clip.pictures(), label, len(self.clip), unit="picture", disable=not self.progress, leave=False))
+    def pictures(self, label: str, looks: int = 1) -> Iterator[np.ndarray]:
+        several = self.clip.pictures(looks)
+        return iter(tqdm(several, label, len(self.clip) * looks, unit="picture", disable=not self.progress, leave=False))
 
 
 def digest(source: Path) -> str:

@@ -71,7 +71,7 @@ class Recipe:
         if recorded:
             from radlite.annotate.landmarks import RecordedHands, read_landmarks
 
-            return RecordedHands(read_landmarks(recorded), self.config.fps)
+            return RecordedHands(read_landmarks(recorded))
         from radlite.annotate.mediapipe_hands import MediaPipeHands
 
         return MediaPipeHands(self.hand_model)

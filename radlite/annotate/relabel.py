@@ -44,7 +44,9 @@ OFF = 6.0  # pixels between a chain's gripper and its state's, in the median, fr
 Moves = Literal["way", "window"]
 
 
-def relabelled(episode: Episode, noise: Noise | None = None, views: int = 2, moves: Moves = "way") -> Episode:
+def relabelled(
+    episode: Episode, noise: Noise | None = None, views: int = 2, moves: Moves = "way", looks: int = 1
+) -> Episode:
     """The episode with the chains that the pipeline writes.
 
     Args:
@@ -52,25 +54,28 @@ def relabelled(episode: Episode, noise: Noise | None = None, views: int = 2, mov
         noise: how the detectors err; by default they do not.
         views: 1 or 2 cameras on the hand.
         moves: MOVE from the "way" to the end of the subtask, as the tabletop's own, or by ECoT's "window" of 0.6 s and 3 cm.
+        looks: pictures a frame in which the hand is looked for, each with errors of its own; `radlite annotate` takes up to 6.
 
     Raises:
         RadliteError: another number of views or kind of moves, an episode without states or of another camera, or no hand in it.
     """
-    evidence = simulated_evidence(episode, noise, views, moves)
+    evidence = simulated_evidence(episode, noise, views, moves, looks)
     named = tuple(track for track in evidence.objects if track.name in object_names(episode.instruction))
     said = RuleNarrator().narrate(replace(evidence, objects=named))  # a bystander is no goal, however near a thing is let go
     chains = [chain.replace(bboxes=seen.bboxes) for chain, seen in zip(said, measured(evidence), strict=True)]
     return replace(episode, reasoning=chains, meta={**episode.meta, "annotated": f"{views} views, moves by {moves}"})
 
 
-def simulated_evidence(episode: Episode, noise: Noise | None = None, views: int = 2, moves: Moves = "way") -> Evidence:
+def simulated_evidence(
+    episode: Episode, noise: Noise | None = None, views: int = 2, moves: Moves = "way", looks: int = 1
+) -> Evidence:
     """All that the pipeline's stages make of an episode before it is put into words; see `relabelled`."""
     if views not in (1, 2) or moves not in ("way", "window"):
         raise RadliteError("1 or 2 views, moves by 'way' or 'window'", f"{views} and {moves!r}", "choose one of each")
     check_home(episode)
     noise = noise or Noise()
     cameras = (HOME_VIEW, SIDE_VIEW)[:views]
-    tracks = [gripper_track(simulated_grip(episode, noise, view), FRAME, "right") for view in cameras]
+    tracks = [gripper_track(simulated_grip(episode, noise, view, looks), FRAME, "right", looks=looks) for view in cameras]
     motion, gripper = _in_space(tracks, episode.fps) if views == 2 else _in_view(tracks[0], episode.fps)
     said = moves_on_the_way(motion, WAY) if moves == "way" else motion.moves
     whole = {"heights": True, "camera": HOME_VIEW.matrix} if views == 2 else {}
@@ -124,13 +129,15 @@ def _even(pixels: np.ndarray, most: int) -> np.ndarray:
     return np.clip(np.rint(pixels / 2) * 2, 0, most)
 
 
-def relabel(source: str | Path, out: str | Path, noise: Noise, views: int = 2, moves: Moves = "way") -> DatasetInfo:
+def relabel(
+    source: str | Path, out: str | Path, noise: Noise, views: int = 2, moves: Moves = "way", looks: int = 1
+) -> DatasetInfo:
     """Writes a dataset of the simulator anew with other chains, an episode in memory at a time, whole or not at all.
 
     Args:
         source: a dataset of `radlite collect`.
         out: the folder to make.
-        noise, views, moves: as of `relabelled`.
+        noise, views, moves, looks: as of `relabelled`.
 
     Raises:
         RadliteError: as of `relabelled`, with the episode's number, or a disk that refuses.
@@ -138,13 +145,14 @@ def relabel(source: str | Path, out: str | Path, noise: Noise, views: int = 2, m
     dataset = EpisodeDataset(source)
     before, license = told_by_card(dataset.path)
     errs = ", ".join(f"{name}={value}" for name, value in vars(noise).items() if value and name != "of")
-    origin = f"Chains by `radlite data relabel` with {views} views, moves by {moves}, and {errs or 'no noise'}. Before: {before}"
-    return write_dataset(out, _each(dataset, noise, views, moves), origin=origin, license=license)
+    how = f"{views} views, {looks} pictures a frame, moves by {moves}, and {errs or 'no noise'}"
+    origin = f"Chains by `radlite data relabel` with {how}. Before: {before}"
+    return write_dataset(out, _each(dataset, noise, views, moves, looks), origin=origin, license=license)
 
 
-def _each(dataset: EpisodeDataset, noise: Noise, views: int, moves: Moves) -> Iterator[Episode]:
+def _each(dataset: EpisodeDataset, noise: Noise, views: int, moves: Moves, looks: int) -> Iterator[Episode]:
     for number in range(dataset.num_episodes):
         try:
-            yield relabelled(dataset[number], noise, views, moves)
+            yield relabelled(dataset[number], noise, views, moves, looks)
         except RadliteError as error:
             raise RadliteError(error.expected, f"{error.found}, in episode {number}", error.fix) from error

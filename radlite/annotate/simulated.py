@@ -60,9 +60,9 @@ class Noise:
         """Of each episode and kind of error its own, so that one switch leaves the others' errors as they are."""
         return np.random.default_rng([self.seed, zlib.crc32(episode.frames[0].tobytes()), zlib.crc32(what.encode())])
 
-    def dropped(self, episode: Episode, where: str = "") -> np.ndarray:
-        """bool (T,): frames in which nothing is found; `where` names a camera that is not the pictures' own."""
-        return self.stream(episode, "drop" + where).random(len(episode)) < self.drop
+    def dropped(self, episode: Episode, where: str = "", pictures: int | None = None) -> np.ndarray:
+        """bool (T,): frames in which nothing is found, or so many pictures; `where` names a camera that is not their own."""
+        return self.stream(episode, "drop" + where).random(pictures or len(episode)) < self.drop
 
 
 def simulated_found(episode: Episode, noise: Noise | None = None) -> list[tuple[Found, ...]]:

@@ -58,11 +58,19 @@ def landmarks(
     return np.concatenate([FRAME.to_picture(pixels), np.zeros((len(shape), 1))], axis=1)
 
 
-def simulated_grip(episode: Episode, noise: Noise | None = None, view: Viewpoint = HOME_VIEW) -> list[tuple[Hand, ...]]:
-    """What a hand detector finds in each of T frames of a camera: a hand where the gripper is, as wide open as its jaws, or none.
+def simulated_grip(
+    episode: Episode, noise: Noise | None = None, view: Viewpoint = HOME_VIEW, looks: int = 1
+) -> list[tuple[Hand, ...]]:
+    """What a hand detector finds in each picture of a camera: a hand where the gripper is, as wide open as its jaws, or none.
 
-    A robot knows how wide its jaws are, so `fingers` is of humans only. Every camera errs for itself. The hand lies in the
-    picture at an angle of its own, as large as a palm of 9 cm looks there.
+    A robot knows how wide its jaws are, so `fingers` is of humans only. Every camera errs for itself, in every picture anew. The
+    hand lies in the picture at an angle of its own, as large as a palm of 9 cm looks there.
+
+    Args:
+        episode: of the simulator, T frames.
+        noise: how the detector errs.
+        view: of the camera.
+        looks: pictures from one frame to the next, (T - 1) looks + 1 in all; the simulator's gripper moves evenly between frames.
 
     Raises:
         RadliteError: an episode without states.
@@ -71,8 +79,10 @@ def simulated_grip(episode: Episode, noise: Noise | None = None, view: Viewpoint
     if episode.states is None:
         raise RadliteError("an episode of the simulator, with states", "one without", "collect it with `radlite collect`")
     states = np.array(episode.states, float)
+    times = np.arange((len(states) - 1) * looks + 1) / looks
+    states = np.stack([np.interp(times, np.arange(len(states)), column) for column in states.T], 1)
     where = "" if view == HOME_VIEW else f" seen by {view}"
-    random, dropped = noise.stream(episode, "grip" + where), noise.dropped(episode, where)
+    random, dropped = noise.stream(episode, "grip" + where), noise.dropped(episode, where, len(states))
     points = view.project(states[:, :3]) + noise.pixels * FRAME_SIZE * random.standard_normal((len(states), 2))
     fingers = noise.fingers if episode.embodiment == "human" else 0.0
     angle, sizes = random.uniform(-np.pi, np.pi), palm_pixels(states[:, :3], view)

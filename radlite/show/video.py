@@ -11,7 +11,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -137,18 +138,28 @@ def read_video(path: str | os.PathLike, max_frames: int | None = None) -> tuple[
         raise RadliteError(
             "max_frames of at least 1, or None", repr(max_frames), "leave it out to read all frames"
         )
-    options = ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
     try:
-        reader = imageio_ffmpeg.read_frames(f"{source.resolve()}", pix_fmt="rgb24", input_params=options)
-        frames, fps = _decode(reader, max_frames)
+        frames, fps = _decode(_reader(source), max_frames)
     except _READ_ERRORS as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise RadliteError(
-            "a video file", f"{source} ({reason[0][:200]})", "give an mp4, mov, mkv, webm, avi or gif"
-        ) from error
+        raise _no_video(source, error) from error
     if not frames:
         raise RadliteError("a video with frames", f"none in {source}", "check that the recording is complete")
     return np.stack(frames), fps
+
+
+def video_rate(path: str | os.PathLike) -> float:
+    """Pictures a second of a video, as the file states it, in the mean where they are uneven; 5.0 where it does not.
+
+    Raises:
+        RadliteError: no such file, or not a video.
+    """
+    source = _existing_file(path)
+    try:
+        reader = _reader(source)
+        with closing(reader):
+            return float(next(reader).get("fps") or 5.0)
+    except _READ_ERRORS as error:
+        raise _no_video(source, error) from error
 
 
 def video_frames(path: str | os.PathLike, fps: float, side: int, pad: bool = False) -> Iterator[np.ndarray]:
@@ -232,6 +243,17 @@ def _sampling(source: Path, fps: float, scaling: str) -> list[str]:
         "-vf", f"fps={rate.numerator}/{rate.denominator}:round=up,{scaling},setsar=1", "-fps_mode", "passthrough",
         "-f", "image2pipe", "-c:v", "ppm", "-",
     ]  # fmt: skip
+
+
+def _reader(source: Path) -> Generator:
+    """What describes a file first, then its pictures as bytes; only of video containers, and only from the local disk."""
+    options = ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
+    return imageio_ffmpeg.read_frames(f"{source.resolve()}", pix_fmt="rgb24", input_params=options)
+
+
+def _no_video(source: Path, error: Exception) -> RadliteError:
+    reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    return RadliteError("a video file", f"{source} ({reason[0][:200]})", "give an mp4, mov, mkv, webm, avi or gif")
 
 
 def _decode(reader, max_frames: int | None) -> tuple[list[np.ndarray], float]:
