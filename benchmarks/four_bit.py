@@ -1,19 +1,20 @@
-"""What do four bits cost in success? The demo's RAD arm trained once more with its decoder in NF4, beside the demo's own.
+"""What do four bits cost in success? The demo's RAD arm twice, in fp32 and with its decoder in NF4, LoRA on both.
 
-Takes the datasets, the sizes and the adapter of a finished demo (`radlite demo`, fp32), trains RAD with NF4 + LoRA on the very
-same batches, and lets both act in the same scenes, on tasks that only human hands have shown. Stopped, it goes on.
+Same demonstrations, same batches in the same order, same scenes: only the bits of the frozen base differ. Both act closed loop on
+tasks that only human hands have shown. A stage that is finished is not done again, so a stopped run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from machine import report
 
 from radlite.bases import load_vlm
-from radlite.demo import demo_training
+from radlite.demo import DemoConfig, demo_training
 from radlite.episodes import EpisodeDataset
 from radlite.evaluate import evaluate
 from radlite.mixture import Mixture
@@ -21,50 +22,61 @@ from radlite.policy import load_policy
 from radlite.rollouts import suited_workers
 from radlite.stages import Stages
 from radlite.stats import difference, fisher
+from radlite.tabletop.collect import collect
 from radlite.tabletop.env import trials
 from radlite.tabletop.tasks import AXES
 from radlite.train import train
 
 
-def trained(demo: Path, out: Path, sizes: dict, quantize: str) -> dict:
+def collected(out: Path, config: DemoConfig) -> dict:
+    """The demo's demonstrations."""
+    table = {}
+    for name, count in (("robot", config.robot_episodes), ("human", config.human_episodes)):
+        collect(out / name, name, count, seed=config.seed, workers=suited_workers("cpu", count), overwrite=True)
+        table[name] = EpisodeDataset(out / name).sha256
+    return table
+
+
+def trained(data: Path, out: Path, config: DemoConfig, quantize: str | None) -> dict:
     """RAD as the demo trains it, but for the bits of its base."""
-    robot, human = (EpisodeDataset(demo / "datasets" / name).cache() for name in ("robot", "human"))
-    mixture = Mixture(robot, human, sizes["robot_per_batch"], sizes["ratio"], sizes["seed"], sizes["blind_per_batch"])
-    result = train(load_vlm(sizes["base"], device="cpu", quantize=quantize), mixture, out, demo_training(sizes["steps"]))
+    robot, human = (EpisodeDataset(data / name).cache() for name in ("robot", "human"))
+    mixture = Mixture(robot, human, config.robot_per_batch, config.ratio, config.seed, config.blind_per_batch)
+    result = train(load_vlm(config.base, device="cpu", quantize=quantize), mixture, out, demo_training(config.steps))
     if result.interrupted:
         raise KeyboardInterrupt
     return {"steps": result.steps}
 
 
-def acted(base: str, adapter: Path, quantize: str | None, count: int, seed: int) -> dict:
+def acted(adapter: Path, config: DemoConfig, quantize: str | None, count: int, workers: int) -> dict:
     """Closed loop on `count` trials, a third for each axis."""
-    todo = [trial for axis in AXES for trial in trials(axis, count // len(AXES), seed)]
-    policy = load_policy(base, adapter, quantize, device="cpu")
-    return evaluate(policy, todo, progress=True, label=f"{quantize or 'fp32'} acts", workers=suited_workers("cpu", count))
+    todo = [trial for axis in AXES for trial in trials(axis, count // len(AXES), config.seed)]
+    policy = load_policy(config.base, adapter, quantize, device="cpu")
+    return evaluate(policy, todo, label=f"{quantize or 'fp32'} acts", workers=workers)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="a finished demo (default runs/demo)")
     parser.add_argument("--out", type=Path, default=Path("runs/four_bit"))
     parser.add_argument("--trials", type=int, default=210, help="for each side (default 210)")
+    parser.add_argument("--workers", type=int, default=suited_workers("cpu", 210), help="processes that act")
     args = parser.parse_args()
-    sizes = json.loads((args.demo / "results.json").read_text())["config"]
-    key = {k: sizes[k] for k in ("steps", "robot_per_batch", "ratio", "blind_per_batch", "seed", "base")}
-    key |= {"adapter": (args.demo / "rad" / "adapter" / "manifest.json").read_text()}
-    stages, made = Stages(args.out / "stages"), [args.out / "rad" / "adapter" / "manifest.json"]
-    training = stages.run("train", key, lambda: trained(args.demo, args.out / "rad", sizes, "nf4"), made)
-    rows = {}
-    for side, adapter, quantize in (("fp32", args.demo / "rad", None), ("nf4", args.out / "rad", "nf4")):
-        acting = stages.run(f"act_{side}", key | {"trials": args.trials}, lambda a=adapter, q=quantize: acted(
-            sizes["base"], a, q, args.trials, sizes["seed"]))  # fmt: skip
-        rows[side] = acting["result"]
+    config, stages = DemoConfig(), Stages(args.out / "stages")
+    sizes = {k: v for k, v in asdict(config).items() if k not in ("quantize", "matched") and not k.endswith("_trials")}
+    made = [args.out / "data" / name / "meta" for name in ("robot", "human")]
+    data = stages.run("collect", sizes, lambda: collected(args.out / "data", config), made)
+    rows, seconds = {}, {}
+    for side, bits in (("fp32", None), ("nf4", "nf4")):
+        folder, key = args.out / side, {**sizes, "data": data["result"], "side": side}
+        training = stages.run(f"train_{side}", key, lambda f=folder, b=bits: trained(args.out / "data", f, config, b),
+                              [folder / "adapter" / "manifest.json"])  # fmt: skip
+        key |= {"adapter": (folder / "adapter" / "manifest.json").read_text(), "trials": args.trials}
+        acting = stages.run(f"act_{side}", key, lambda f=folder, b=bits: acted(f, config, b, args.trials, args.workers))
+        rows[side], seconds[side] = acting["result"], {"train": training["seconds"], "act": acting["seconds"]}
     counts = [rows[side][k] for side in ("nf4", "fp32") for k in ("successes", "trials")]
     points, low, high = (round(100 * share, 1) for share in difference(*counts))
-    results = {**rows, "points_more_in_nf4": points, "interval": [low, high], "p": round(fisher(*counts), 3),
-               "train_seconds": training["seconds"]}  # fmt: skip
-    report("four_bit", {**vars(args), **sizes}, results)
+    results = {**rows, "points_more_in_nf4": points, "interval": [low, high], "p": round(fisher(*counts), 3), "seconds": seconds}
+    report("four_bit", {**vars(args), **sizes}, json.loads(json.dumps(results)))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,9 @@ def test_a_measurement_that_stands_in_two_tables_is_made_once(tmp_path):
     trainings = [j.what for j in jobs if j.kind == "train"]
     assert len(trainings) == len(set(trainings)) and "floor" not in {t.arm for t in trainings}
     assert {j.what for j in jobs if j.kind == "data"} == {*RECIPES, *SOURCES}
+    tables = {c.training: c.table for c in all_cells if c.table in ("environment", "ratio", "scaling")}
+    assert len(tables) == 18 and {t.config(FULL).steps for t in tables} == {FULL.short_steps}  # rows that are compared are alike
+    assert {t.config(FULL).steps for t in trainings if t.arm != "pretrain" and t not in tables} == {FULL.steps}
     known = {j.key for j in jobs}
     assert all(j.needs <= known for j in jobs)
 
@@ -137,8 +140,8 @@ def test_variants_change_what_they_name_and_nothing_else(open_data):
         mixed = replace(base, human_per_batch=count).mixture(FULL, open_data)
         assert len(mixed.batch(0)) == 21 and sum(s.embodiment == "human" for s in mixed.batch(0)) == count
     names = {t.name for t in (base, replace(base, seed=1), replace(base, humans=2), replace(base, environment="elsewhere"),
-                              replace(base, human_per_batch=0), Training("rad-a", axis="new_scene"))}  # fmt: skip
-    assert len(names) == 6
+                              replace(base, human_per_batch=0), replace(base, steps=320), Training("rad-a", axis="new_scene"))}
+    assert len(names) == 7
 
 
 def test_an_unknown_arm_is_refused():

@@ -96,6 +96,7 @@ class Training:
         humans: so many human clips instead of all.
         environment: where the human clips come from, "home" or "elsewhere".
         human_per_batch: so many human samples a batch instead of the scale's, and as many fewer robot samples.
+        steps: so many steps instead of the scale's; 0: the scale's.
     """
 
     arm: str
@@ -104,6 +105,7 @@ class Training:
     humans: int = 0
     environment: str = "home"
     human_per_batch: int = -1
+    steps: int = 0
 
     def __post_init__(self) -> None:
         arm_named(self.arm)
@@ -112,8 +114,13 @@ class Training:
     def name(self) -> str:
         """Name of its folder."""
         more = [self.axis, f"{self.humans}clips" if self.humans else "", "" if self.environment == "home" else self.environment]
-        more += [f"{self.human_per_batch}human" if self.human_per_batch >= 0 else "", f"seed{self.seed}"]
+        more += [f"{self.human_per_batch}human" if self.human_per_batch >= 0 else ""]
+        more += [f"{self.steps}steps" if self.steps else "", f"seed{self.seed}"]
         return "_".join([self.arm, *filter(None, more)])
+
+    def steps_at(self, scale: Scale) -> int:
+        """Optimiser steps with robot samples."""
+        return self.steps or scale.steps
 
     def datasets(self) -> list[str]:
         """Names of the datasets it reads."""
@@ -141,16 +148,16 @@ class Training:
         """How it is trained."""
         from radlite.demo import demo_training
 
-        arm, config = arm_named(self.arm), demo_training(scale.steps)
+        arm, config = arm_named(self.arm), demo_training(self.steps_at(scale))
         first = self.human_first(scale)
         loss = replace(config.collate, **arm.loss)
-        return replace(config, steps=scale.steps + first, restart=first, seed=self.seed, collate=loss)
+        return replace(config, steps=config.steps + first, restart=first, seed=self.seed, collate=loss)
 
     def human_first(self, scale: Scale) -> int:
         """Batches of human samples that come first, as many human samples as other arms' mixed ones hold; 0 for other arms."""
         if not arm_named(self.arm).human_first:
             return 0
-        return round(scale.steps * scale.human_per_batch / (scale.robot_per_batch + scale.human_per_batch))
+        return round(self.steps_at(scale) * scale.human_per_batch / (scale.robot_per_batch + scale.human_per_batch))
 
 
 def arm_named(name: str) -> Arm:

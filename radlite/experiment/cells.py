@@ -110,43 +110,32 @@ def _unseen(scale: Scale, seed: int) -> Iterator[Cell]:
 def _environment(scale: Scale, seed: int) -> Iterator[Cell]:
     for axis in ELSEWHERE_AXES if seed == scale.seeds[0] else ():
         if axis in scale.axes:
-            yield _as_it_is("environment", "ecot", axis, scale)
-            away = Training("rad", seed, environment="elsewhere")
-            yield Cell("environment", "rad", axis, seed, away, scale.other_trials, "elsewhere")
-            yield _as_it_is("environment", "rad", axis, scale)
+            for arm, variant, place in (("ecot", "", "home"), ("rad", "elsewhere", "elsewhere"), ("rad", "", "home")):
+                yield Cell("environment", arm, axis, seed, _short(scale, arm, environment=place), scale.other_trials, variant)
 
 
-def _as_it_is(table: str, arm: str, axis: str, scale: Scale, variant: str = "", x: float | None = None) -> Cell:
-    """An arm without any change, in another table: it has been measured for the table `transfer`."""
-    seed = scale.seeds[0]
-    return Cell(table, arm, axis, seed, _policy(arm, seed), scale.trials, variant, x)
+def _short(scale: Scale, arm: str, **changes: object) -> Training:
+    """An arm as it is trained for tables of many trainings."""
+    return Training(arm, scale.seeds[0], steps=scale.short_steps * (scale.short_steps != scale.steps), **changes)
 
 
 def _scaling(scale: Scale, seed: int) -> Iterator[Cell]:
     """On new objects, as in the paper."""
     for count in scale.scaling if seed == scale.seeds[0] else ():
-        if not count:
-            yield _as_it_is("scaling", "ecot", "new_object", scale, "0 clips", 0)
-            continue
-        for place in ("home", "elsewhere"):
-            variant, all_of_them = f"{count} clips {place}", count == scale.human_episodes
-            if all_of_them and place == "home":
-                yield _as_it_is("scaling", "rad", "new_object", scale, variant, count)
-            else:
-                training = Training("rad", seed, humans=0 if all_of_them else count, environment=place)
-                yield Cell("scaling", "rad", "new_object", seed, training, scale.other_trials, variant, count)
+        for place in ("home", "elsewhere") if count else ("home",):
+            clips = 0 if count == scale.human_episodes else count
+            training = _short(scale, "rad", humans=clips, environment=place) if count else _short(scale, "ecot")
+            variant = f"{count} clips {place}" if count else "0 clips"
+            yield Cell("scaling", training.arm, "new_object", seed, training, scale.other_trials, variant, count)
 
 
 def _ratio(scale: Scale, seed: int) -> Iterator[Cell]:
     batch = scale.robot_per_batch + scale.human_per_batch
     for axis in scale.axes if seed == scale.seeds[0] else ():
         for human in scale.shares:
-            variant, x = f"{batch - human} to {human}", round(human / batch, 3)
-            if human == scale.human_per_batch:
-                yield _as_it_is("ratio", "rad", axis, scale, variant, x)
-            else:
-                training = Training("rad", seed, human_per_batch=human)
-                yield Cell("ratio", "rad", axis, seed, training, scale.other_trials, variant, x)
+            training = _short(scale, "rad", human_per_batch=-1 if human == scale.human_per_batch else human)
+            yield Cell("ratio", "rad", axis, seed, training, scale.other_trials, f"{batch - human} to {human}",
+                       round(human / batch, 3))  # fmt: skip
 
 
 def _judged(table: str):

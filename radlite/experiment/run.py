@@ -75,7 +75,8 @@ class Experiment:
         return True
 
     def _config(self, cell: Cell) -> dict:
-        return {**self._key(), "trials_asked": cell.trials, "max_steps": self.scale.max_steps}
+        steps = cell.training.steps_at(self.scale)
+        return {**self._key(), "steps": steps, "trials_asked": cell.trials, "max_steps": self.scale.max_steps}
 
     def _key(self) -> dict:
         return {**json.loads(json.dumps(self.scale.training())), "base_sha256": self._base()}
@@ -128,7 +129,7 @@ class Experiment:
     def _train_seconds(self, training: Training) -> float:
         s, arm = self.scale, arm_named(training.arm)
         rows = s.robot_per_batch + (s.human_per_batch if len(training.datasets()) > 1 else 0)
-        return s.steps * (rows * SECONDS["sample"] + (s.blind_per_batch if arm.think else 0) * SECONDS["blind"])
+        return training.steps_at(s) * (rows * SECONDS["sample"] + (s.blind_per_batch if arm.think else 0) * SECONDS["blind"])
 
     def write(self, cell: Cell, result: dict) -> None:
         """The cell's file, whole or not at all."""

@@ -17,6 +17,8 @@ class Scale:
     Attributes:
         robot_episodes, human_episodes: demonstrations; human ones in each environment, and as many of the oracle's.
         steps: optimiser steps with robot samples, of every arm.
+        short_steps: the same in the tables `environment`, `ratio` and `scaling`, which are 18 trainings and compare only their
+            own rows: as many as the demo's.
         robot_per_batch, human_per_batch, blind_per_batch: samples a step, see `Mixture`.
         trials: in each cell of the table `transfer`.
         other_trials: in each cell of the other tables that count successes.
@@ -33,6 +35,7 @@ class Scale:
     robot_episodes: int = 640
     human_episodes: int = 800
     steps: int = 1000
+    short_steps: int = 320
     robot_per_batch: int = 10
     human_per_batch: int = 11
     blind_per_batch: int = 24
@@ -58,9 +61,9 @@ class Scale:
 SCALES: dict[str, Scale] = {
     "full": Scale(),
     # a class of half an hour on two cores
-    "small": Scale(320, 360, 260, trials=50, other_trials=50, samples=50, held_out=12, seeds=(0,), axes=("new_object",),
+    "small": Scale(320, 360, 260, 260, trials=50, other_trials=50, samples=50, held_out=12, seeds=(0,), axes=("new_object",),
                    tables=("transfer",), arms=("floor", "ecot", "rad", "rad-shuffled", "oracle")),
     # seconds, for tests: its figures mean nothing
-    "tiny": Scale(4, 8, 2, 2, 2, 2, 2, 2, 2, 2, scaling=(0, 4, 8), shares=(0, 1, 2), seeds=(0,), axes=("new_object",),
+    "tiny": Scale(4, 8, 2, 2, 2, 2, 2, 2, 2, 2, 2, scaling=(0, 4, 8), shares=(0, 1, 2), seeds=(0,), axes=("new_object",),
                   max_steps=2),
 }  # fmt: skip

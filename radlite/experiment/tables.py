@@ -28,6 +28,7 @@ COMPARED: dict[str, tuple[tuple[tuple[str, str], tuple[str, str]], ...]] = {
     "environment": ((("rad", "elsewhere"), ("ecot", "")), (("rad", ""), ("rad", "elsewhere"))),
 }  # fmt: skip
 
+_ALIKE = "All rows are trained in the same number of steps, told below, and are to be compared with each other only."
 NOTES: dict[str, str] = {
     "transfer": "Every arm has the same robot demonstrations and acts in the same scenes. It shows what action-free clips are "
         "worth here, and `rad-shuffled` and `ecot-gt` tell whether that is due to more samples, to places, or to words that fit "
@@ -52,11 +53,11 @@ NOTES: dict[str, str] = {
         "arms. It shows what the action reads, not whether what it reads is right.",
     "environment": "The human clips come from other tables, another lamp and another camera, the same tasks and things; the "
         "robot is tested where it was trained. New tablecloths are left out: no clip from elsewhere shows them. One other "
-        "environment is one sample of environments.",
+        "environment is one sample of environments. " + _ALIKE,
     "ratio": "The batch keeps its size, so a human sample takes the place of a robot sample; the samples without a picture stay. "
-        "The paper does not give its ratio. One training run a point: a bump of a few points is chance.",
+        "The paper does not give its ratio. One training run a point: a bump of a few points is chance. " + _ALIKE,
     "scaling": "The number of clips changes and nothing else: with few clips each is seen more often. The robot's environment "
-        "and another one are told apart. One training run a point.",
+        "and another one are told apart. One training run a point. " + _ALIKE,
 }  # fmt: skip
 
 
