@@ -186,7 +186,7 @@ def load_vlm(
     if quantize:
         library()
     folder, device = base_folder(name), device or best_device()
-    small = sum(f.stat().st_size for f in folder.glob("*.safetensors")) < 1 << 28
+    small = is_small(sum(f.stat().st_size for f in folder.glob("*.safetensors")))
     dtype = dtype or suited_dtype(device, small)
     if small:
         transformers_logging.disable_progress_bar()  # a bar over a few megabytes is noise
@@ -213,6 +213,11 @@ def load_vlm(
     if quantize:
         secure(vlm)
     return vlm
+
+
+def is_small(size: int) -> bool:
+    """Whether a base whose files of weights have that many bytes is kept in float32 everywhere; `radlite.memory` asks as well."""
+    return size < 1 << 28
 
 
 def suited_dtype(device: str, small: bool) -> torch.dtype:
