@@ -50,5 +50,12 @@ def seconds_each(work, seconds: float, least: int = 3) -> float:
 
 def report(name: str, settings: dict, results: dict) -> None:
     """Prints one JSON object: what was asked for, what came out, and on which machine."""
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    print(json.dumps({"benchmark": name, "settings": plain, "results": results, "machine": machine()}, indent=1))
+    told = {"benchmark": name, "settings": settings, "results": results, "machine": machine()}
+    print(json.dumps(told, indent=1, default=_plain))
+
+
+def _plain(value: object) -> str:
+    """A path, in a list as well; anything else is a mistake of the benchmark."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} in a benchmark's settings or results")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from radlite.errors import RadliteError
 from radlite.escape import escaped, escaped_errors, say
+from radlite.writable import check_writable
 
 if TYPE_CHECKING:
     from radlite.annotate.recipe import Recipe
@@ -18,6 +19,8 @@ def add(commands, command, whole) -> None:
     p.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="a video, or a folder of pictures")
     p.add_argument("--instruction", action="append", required=True, metavar="TEXT",
                    help="what is done; once for all clips, or once a clip in their order")
+    p.add_argument("--caption", action="append", metavar="TEXT",
+                   help="what is to be seen; once for all clips, or once a clip. The things that it names are looked for as well")
     p.add_argument("--out", type=Path, required=True, metavar="DATASET", help="the dataset's folder")
     p.add_argument("--report", type=Path, metavar="HTML", help="page that shows every stage; DATASET.html by default")
     p.add_argument("--append", action="store_true", help="add to the dataset that is there")
@@ -38,7 +41,12 @@ def add_recipe(p) -> None:
     stages.add_argument("--objects", default="none", metavar="none|FILE|MODEL",
                         help="boxes: none (default), recorded (JSON), or a Grounding DINO such as "
                              "IDEA-Research/grounding-dino-tiny")
-    stages.add_argument("--names", action="append", metavar="NAME", help="a thing to look for; by default the instruction's")
+    stages.add_argument("--names", action="append", metavar="NAME",
+                        help="a thing to look for; by default the instruction's, and the caption's")
+    stages.add_argument("--box-threshold", type=float, metavar="SCORE",
+                        help="least score of a box, 0 to 1; 0.3 by default of a Grounding DINO, 0.25 of recorded boxes")
+    stages.add_argument("--text-threshold", type=float, metavar="SCORE",
+                        help="least score of a word that counts as part of a box's name, of a Grounding DINO; 0.2 by default")
     stages.add_argument("--narrator", default="rules", metavar="rules|MODEL|URL",
                         help="rules (default, offline), a model of `transformers`, or an OpenAI-compatible server's address; its "
                              "key is read from RADLITE_API_KEY")
@@ -66,22 +74,24 @@ def _run(args) -> int:
 
     if args.landmarks and len(args.clips) > 1:
         raise RadliteError("one clip with --landmarks", f"{len(args.clips)}", "annotate them one by one, with --append")
-    words, recipe = one_each(args.instruction, len(args.clips)), recipe_of(args)
+    words, captions, recipe = one_each(args.instruction, len(args.clips)), captions_of(args), recipe_of(args)
+    page = args.report or args.out.with_name(args.out.name + ".html")
     with escaped_errors():
+        check_writable(page)
         if args.dry_run:
-            return _tell(args, words, recipe)
+            return _tell(args, words, captions, recipe)
         stages = recipe.find_hands(args.landmarks), recipe.find_objects(), recipe.put_into_words()
         done = []
 
         def episodes():
-            for clip, text in zip(args.clips, words, strict=True):
-                done.append(annotate(clip, text, *stages, recipe.names, recipe.config, args.cache))
+            for clip, text, caption in zip(args.clips, words, captions, strict=True):
+                done.append(annotate(clip, text, *stages, recipe.names, recipe.config, args.cache, caption=caption))
                 say(f"{escaped(clip)}: {_known(done[-1])}")
+                _remark(done[-1].clip)
                 yield done[-1].episode
 
         how = f"{len(args.clips)} clips of a camera, annotated by `radlite annotate`."
         info = add_episodes(args.out, episodes(), how, args.append, args.license)
-        page = args.report or args.out.with_name(args.out.name + ".html")
         write_annotation_report(done, page)
     say(f"{info.num_episodes} human episodes, {info.num_frames} frames in {escaped(args.out)}; look at {escaped(page)}")
     return 0
@@ -93,6 +103,27 @@ def _known(annotation) -> str:
     return f"{len(chains)} frames, gripper known in {int(track.known.sum())}, {whole} with a subtask"
 
 
+def _remark(clip) -> None:
+    """Says of a clip what is no error and yet odd."""
+    if blank := int(clip.blank.sum()):
+        say(f"  {blank} of {len(clip)} pictures show next to nothing (black, or all of one grey): what is said of them cannot be "
+            f"seen in them")  # fmt: skip
+
+
+def captions_of(args) -> list[str | None]:
+    """One caption a clip, None where there is none.
+
+    Raises:
+        RadliteError: another number of them, or one beside --names, which says what to look for by itself.
+    """
+    captions, clips = args.caption or [None], len(args.clips)
+    if args.caption and args.names:
+        raise RadliteError("--names or --caption", "both", "name the caption's things with --names, too")
+    if len(captions) not in (1, clips):
+        raise RadliteError("one --caption for all clips or one a clip", f"{len(captions)} for {clips} clips", "give as many")
+    return captions * clips if len(captions) == 1 else captions
+
+
 def recipe_of(args) -> Recipe:
     """What `add_recipe` was told."""
     from radlite.annotate.motion import Axes
@@ -101,25 +132,26 @@ def recipe_of(args) -> Recipe:
 
     axes = Axes(args.right, args.up, args.nearer, args.elevation)
     config = AnnotateConfig(args.fps, args.size, not args.crop, args.side, axes=axes, palm=args.palm, depth=args.depth,
-                            threshold=args.threshold, looks=args.looks)  # fmt: skip
+                            threshold=args.threshold, looks=args.looks, box_threshold=args.box_threshold)  # fmt: skip
     model = None if args.hand_model is None else str(args.hand_model.resolve())
     names = None if args.names is None else tuple(args.names)
-    return Recipe(config, model, args.objects, names, args.narrator, args.narrator_model, args.quantize)
+    return Recipe(config, model, args.objects, names, args.narrator, args.narrator_model, args.quantize, args.text_threshold)
 
 
-def _tell(args, words: list[str], recipe: Recipe) -> int:
+def _tell(args, words: list[str], captions: list[str | None], recipe: Recipe) -> int:
     """What a run would do, clip by clip, and what a service would charge."""
     from radlite.annotate.clip import load_clip
-    from radlite.annotate.objects import object_names
+    from radlite.annotate.pipeline import names_of
 
     hands = f"recorded in {args.landmarks}" if args.landmarks else "MediaPipe"
     config, money = recipe.config, 0.0
-    for source, text in zip(args.clips, words, strict=True):
+    for source, text, caption in zip(args.clips, words, captions, strict=True):
         clip = load_clip(source, config.fps, config.size, config.pad)
-        names = ", ".join(args.names or object_names(text)) or "nothing"
+        names = ", ".join(args.names or names_of(text, caption)) or "nothing"
         looked = "not looked for" if args.objects == "none" else f"{names} by {args.objects}"
         say(escaped(f"{source}: {len(clip)} frames of {clip.view.width}x{clip.view.height}; hands: {hands}; things: {looked}; "
                     f"words: {args.narrator}"))  # fmt: skip
+        _remark(clip)
         if recipe.served:
             cost = _cost(clip, text, args.price)
             money += cost.money

@@ -13,6 +13,7 @@ from radlite.annotate_command import add_recipe, recipe_of
 from radlite.data_command import share
 from radlite.errors import RadliteError
 from radlite.escape import escaped, escaped_errors, say
+from radlite.writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +28,11 @@ def add(commands, command, whole) -> None:
     text = "Annotate a folder of clips, several at a time, here or on a Ray cluster; exit status 1 when too many fail."
     p = command(commands, "annotate-many", _run, text)
     p.add_argument("folder", type=Path, help="the clips; what is done in each stands in manifest.csv or manifest.jsonl (clip, "
-                                             "instruction, landmarks, objects), or is told by --instruction")
+                                             "instruction, landmarks, objects, caption), or is told by --instruction")
     p.add_argument("--out", type=Path, required=True, metavar="DATASET", help="the dataset's folder")
     p.add_argument("--manifest", type=Path, metavar="FILE", help="another manifest, .csv or .jsonl; paths are still the folder's")
     p.add_argument("--instruction", metavar="TEXT", help="without a manifest: what is done in every video of the folder")
+    p.add_argument("--caption", metavar="TEXT", help="without a manifest: what is to be seen in every video; looked for, too")
     p.add_argument("--work", type=Path, metavar="DIR", help="finished clips, which are not done again; DATASET.work by default")
     p.add_argument("--report", type=Path, metavar="JSON", help="what became of each clip; DATASET.clips.json by default")
     p.add_argument("--overwrite", action="store_true", help="replace the dataset that stands there")
@@ -52,15 +54,19 @@ def _run(args) -> int:
     from radlite.formats.staging import replace_text
 
     with escaped_errors():
-        clips, recipe = list_clips(args.folder, args.manifest, args.instruction), _everywhere(recipe_of(args))
+        clips, recipe = list_clips(args.folder, args.manifest, args.instruction, args.caption), _everywhere(recipe_of(args))
+        if recipe.names and any(clip.caption for clip in clips):
+            raise RadliteError("--names or captions", "both", "name the captions' things with --names, too")
         if args.out.exists() and not args.overwrite:
             raise RadliteError(f"no folder at {args.out} yet", "one", "choose another one, or replace it with --overwrite")
+        table = args.report or args.out.with_name(args.out.name + ".clips.json")
+        check_writable(table)
         store = ClipStore(args.work or args.out.with_name(args.out.name + ".work"))
         with ray_data(args.ray, args.workers) if args.ray else local_processes(args.workers) as engine:
             tell = _Teller(len(clips))
             outcomes = annotate_many(args.folder, clips, recipe, store, engine, retries=args.retries, told=tell)
         report = _report(args, clips, outcomes)
-        path = replace_text(args.report or args.out.with_name(args.out.name + ".clips.json"), json.dumps(report, indent=1) + "\n")
+        path = replace_text(table, json.dumps(report, indent=1) + "\n")
         info = write_annotated(args.out, clips, outcomes, store, args.overwrite, args.license)
     for line in _summary(report, path):
         say(line)
@@ -90,7 +96,8 @@ class _Teller:
 
     def __call__(self, clip: ListedClip, outcome: Outcome) -> None:
         self.finished += outcome.state != "failed"
-        told = {"done": f"{outcome.frames} frames, {outcome.seconds:.1f} s", "kept": "finished before"}
+        blank = f", {outcome.blank} of them show next to nothing" if outcome.blank else ""
+        told = {"done": f"{outcome.frames} frames{blank}, {outcome.seconds:.1f} s", "kept": "finished before"}
         what = told.get(outcome.state) or f"FAILED, try {outcome.tries}: {outcome.reason}"
         say(f"{self.finished}/{self.count} {escaped(clip.clip)}: {escaped(what)}")
 

@@ -18,6 +18,7 @@ from radlite import train_command as training
 from radlite.errors import RadliteError
 from radlite.experiment import command as experiment
 from radlite.memory import command as memory
+from radlite.writable import check_writable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -220,6 +221,7 @@ def _run_predict(args) -> None:
     frames, fps = read_frames(args.input, args.max_frames)
     suffix = ".png" if len(frames) == 1 else ".mp4"
     out = overlay_path(args.out or Path(f"{args.input.stem}.radlite{suffix}"), len(frames))
+    check_writable(out)
     chain = Reasoning.from_text(args.reasoning) if args.reasoning else None
     said = predict_frames(load_policy(args.model, args.adapter, args.quantize), frames, args.instruction, chain)
     for number, one in enumerate(said):

@@ -331,7 +331,8 @@ def test_a_key_that_no_header_can_hold_is_refused_unquoted(server, monkeypatch, 
 # ------------------------------------------------------------------------------------------------------- addresses
 @pytest.mark.parametrize("base", [
     "", "localhost:8000/v1", "ftp://localhost/v1", "https://", "https:///v1", "file:///etc/passwd", "https://h\nost/v1",
-    f"https://user:{SECRET}@host/v1", f"https://host/v1?key={SECRET}", f"https://host/v1#{SECRET}", "https://host:0/v1",
+    f"https://user:{SECRET}@host/v1", f"https://user:a#{SECRET}@host/v1", f"https://us\ner:{SECRET}@host/v1",
+    f"user:{SECRET}@host/v1", f"https://host/v1?a=@{SECRET}", f"https://host/v1?key={SECRET}", f"https://host/v1#{SECRET}", "https://host:0/v1",
     "https://host:99999/v1", "https://host:x/v1", "https://a..b/v1", "https://ho st/v1", "https://[::1/v1", "https://host\\@o/v1",
 ])  # fmt: skip
 def test_addresses_that_cannot_be_used_are_refused(base):

@@ -125,6 +125,17 @@ def test_landmarks_that_end_too_early_are_not_those_of_the_clip():
     with pytest.raises(RadliteError, match="up to 3.8 s.*found 2.0 s.*of this clip"):
         numbered(20, 10).at(5, 20)
     assert numbered(3, 10).at(5, 0) == []
+
+
+def test_landmarks_that_go_on_after_the_clip_are_not_those_of_the_clip():
+    assert shown(numbered(24, 10).at(5, 10)) == list(range(0, 20, 2))  # 0.4 s more: rates are rounded
+    with pytest.raises(RadliteError, match="up to about 0.2 s.*found 4.0 s.*of this clip"):
+        numbered(40, 10).at(5, 1)
+    with pytest.raises(RadliteError, match="up to about 2.0 s"):
+        RecordedHands(numbered(26, 10)).detect([np.zeros((360, 640, 3), np.uint8)] * 10, 5.0)
+
+
+def test_a_rate_that_is_none():
     for rate in (0, -1, float("nan"), float("inf")):
         with pytest.raises(RadliteError, match="above 0"):
             numbered(3, 10).at(rate, 2)

@@ -93,6 +93,15 @@ def test_without_a_manifest_every_video_gets_the_one_instruction(folder):
         list_clips(folder, instruction="go")
 
 
+def test_captions_stand_in_the_manifest_or_are_one_for_all(folder):
+    assert {clip.caption for clip in list_clips(folder, instruction="go", caption="a cup")} == {"a cup"}
+    (folder / "manifest.csv").write_text("clip,instruction,caption\na.mp4,go,a cup and a plate\nb.mp4,go,\n")
+    assert [clip.caption for clip in list_clips(folder)] == ["a cup and a plate", None]
+    with pytest.raises(RadliteError, match="column 'caption'"):
+        list_clips(folder, caption="a cup")
+    assert main(["annotate-many", str(folder), "--out", str(folder / "data"), "--names", "cup"]) == 2
+
+
 BAD_CSV = {
     "no heading": ("a.mp4,go\n", "heading"),
     "another column": ("clip,instruction,url\na.mp4,go,x\n", "heading"),
@@ -163,15 +172,21 @@ def test_a_recipe_travels_as_text():
     config = AnnotateConfig(fps=2.5, side="left", axes=Axes(up="up", nearer="backward"))
     recipe = Recipe(config, names=("red can",), quantize="nf4")
     assert Recipe.from_text(recipe.to_text()) == recipe and Recipe.from_text(RECIPE.to_text()) == RECIPE
-    for wrong in ({"narrator": "http://localhost:1/v1"}, {"config": AnnotateConfig(fps=float("nan"))}):
-        with pytest.raises(RadliteError):
+    secret, score = {"narrator": "https://user:sk-0@host/v1", "narrator_model": "m"}, {"objects": "m", "text_threshold": 2.0}
+    for wrong in ({"narrator": "http://localhost:1/v1"}, {"text_threshold": 0.5}, score, secret):
+        with pytest.raises(RadliteError) as told:
             Recipe(**wrong)
+        assert "sk-0" not in str(told.value)
+    whole = json.loads(recipe.to_text())
+    whole["config"]["fps"] = float("nan")
+    with pytest.raises(RadliteError, match="frames a second"):
+        Recipe.from_text(json.dumps(whole))
 
 
 def test_the_key_tells_what_an_episode_depends_on(folder):
     clip = ListedClip(1, "a.mp4", "go", "a.landmarks.json")
     others = [replace(clip, clip="b.mp4"), replace(clip, instruction="stop"), replace(clip, landmarks="b.landmarks.json"),
-              replace(clip, landmarks=None)]  # fmt: skip
+              replace(clip, landmarks=None), replace(clip, caption="a cup")]  # fmt: skip
     keys = [clip_key(folder, c, RECIPE) for c in (clip, *others)] + [clip_key(folder, clip, replace(RECIPE, names=("x",)))]
     assert len(set(keys)) == len(keys)
     (folder / "copy.mp4").write_bytes((folder / "a.mp4").read_bytes())
@@ -306,10 +321,11 @@ def test_where_nothing_is_done_nothing_is_written(folder, tmp_path, capsys):
     assert "no dataset was written" in capsys.readouterr().out and not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("more", [["--objects", "boxes.json"], ["--narrator", "http://localhost:1/v1"], ["--fps", "0"]])
+@pytest.mark.parametrize("more", [["--objects", "boxes.json"], ["--narrator", "http://localhost:1/v1"], ["--fps", "0"],
+                                  ["--palm", "nan"], ["--report", "boxes.json/clips.json"]])  # fmt: skip
 def test_a_recipe_that_cannot_be_is_refused_before_any_work(folder, tmp_path, more, capsys):
     (tmp_path / "boxes.json").write_text("{}")
-    more = [str(tmp_path / word) if word == "boxes.json" else word for word in more]
+    more = [str(tmp_path / word) if word.startswith("boxes.json") else word for word in more]
     assert call(folder, tmp_path / "data", "--instruction", "go", *more) == 2
     assert "expected" in capsys.readouterr().err and not list(tmp_path.glob("data*"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ from PIL import Image, ImageOps
 from radlite.annotate.evidence import View
 from radlite.errors import RadliteError
 from radlite.import_video import MOST_CLIP, check_numbers, picture_files
+from radlite.reasoning import FRAME_SIZE
 from radlite.show.video import read_images, video_pictures, video_rate
 
 LONGEST = 960
 """Pixels of the longer side of what detectors see."""
+
+CONTRAST = 12
+"""Levels of grey, of 255, between the darkest and the brightest hundredth of a picture below which nothing can be seen in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,15 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @cached_property
+    def blank(self) -> np.ndarray:
+        """bool (T,): moments that show nothing (black, white, a lens cap), bars around the picture aside."""
+        corners = self.view.to_frame([[0, 0], [1, 1]]) * len(self.frames[0]) / FRAME_SIZE
+        (left, top), (right, bottom) = np.clip(corners, 0, len(self.frames[0])).round().astype(int)
+        inner = self.frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+        low, high = (np.array([np.percentile(frame.mean(-1), q) for frame in inner]) for q in (1, 99))
+        return high - low < CONTRAST
 
     def pictures(self, looks: int = 1) -> Iterator[np.ndarray]:
         """The whole pictures of the T moments, uint8 (H, W, 3), decoded anew; `looks` of them from one moment to the next."""

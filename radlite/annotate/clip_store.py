@@ -36,7 +36,7 @@ VERSION = 1  # of what is stored; another one makes every clip anew
 
 
 def clip_key(folder: Path, clip: ListedClip, recipe: Recipe) -> str:
-    """What an episode depends on, in 32 hex digits: the bytes of clip and recorded files, the instruction, the recipe.
+    """What an episode depends on, in 32 hex digits: the bytes of clip and recorded files, the words, the recipe.
 
     Raises:
         RadliteError: a file that cannot be read.
@@ -47,7 +47,7 @@ def clip_key(folder: Path, clip: ListedClip, recipe: Recipe) -> str:
         contents = [None if path is None else digest(path) for path in files]
     except OSError as error:
         raise RadliteError("a clip, and recorded files, that can be read", str(error), "check the files") from error
-    told = json.dumps([VERSION, PIPELINE, clip.instruction, recipe.to_text(), contents])
+    told = json.dumps([VERSION, PIPELINE, clip.instruction, clip.caption, recipe.to_text(), contents])
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 

@@ -61,7 +61,7 @@ class Endpoint:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checked(self.base, self.insecure)
+        checked_address(self.base, self.insecure)
 
     @property
     def identity(self) -> str:
@@ -79,7 +79,7 @@ class Endpoint:
 
     def ask(self, turns: list[Turn], picture: np.ndarray) -> Reply:
         """One question: turns of text, the picture with the first of the user's."""
-        url = _checked(self.base, self.insecure)
+        url = checked_address(self.base, self.insecure)
         fields = {"model": self.model, "messages": _messages(turns, picture), "temperature": 0, "max_tokens": self.max_tokens}
         fields = {name: value for name, value in {**fields, **self.extra}.items() if value is not None}
         address = Address(url, key_for(url.hostname, self.key))
@@ -105,18 +105,24 @@ def key_for(host: str, name: str | None = None) -> str:
     return key
 
 
-def _checked(base: str, insecure: bool) -> SplitResult:
-    """Where questions go: {base}/chat/completions."""
+def checked_address(base: str, insecure: bool = False) -> SplitResult:
+    """Where questions go: {base}/chat/completions.
+
+    Raises:
+        RadliteError: an address that cannot be used, or could hold a key, which the message does not repeat; or http to a host
+            that is not this machine.
+    """
     fix = "give it as https://host/v1, or http://localhost:8000/v1; a key belongs in the environment"
     try:
         url = urlsplit(base.rstrip("/") + "/chat/completions")
         usable = url.scheme in ("http", "https") and url.hostname and url.port != 0 and url.hostname.encode("idna")
     except ValueError:
         usable = False
-    plain = re.fullmatch(r"[\x21-\x7e]+", base) and not set("?#@\\") & set(base)
-    if not (usable and plain):
-        # what stands before an @, or behind a ?, may be a key
-        raise RadliteError("an address without user, query and fragment", quoted(re.sub(r"//.*@|[?#].*", "...", base)), fix)
+    plain, signs = re.fullmatch(r"[\x21-\x7e]+", base), [sign for sign in "@?#\\" if sign in base]
+    if not (usable and plain) or signs:
+        # what stands before an @, or behind a ?, may be a key, and no cut is safe: either sign may stand in a password
+        found = f"one with {' and '.join(signs)} in it, which is not repeated here" if signs else quoted(base)
+        raise RadliteError("an address without user, query and fragment", found, fix)
     if url.scheme == "http" and not (insecure or _local(url.hostname)):
         found = f"http to {url.hostname}, where others can read clip and key"
         raise RadliteError("https to a host that is not this machine", found, "use https, or allow http for it explicitly")

@@ -33,7 +33,7 @@ MOST_HANDS = 8  # in one picture
 MOST_SIDE = 1 << 14  # pixels of width or height
 REACH = (-4.0, 5.0)  # where a coordinate may lie: hands leave the picture, but not by far
 RATES = (0.01, 1000.0)  # frames a second
-LATE = 0.5  # seconds that a clip may go on after its landmarks end: rates are rounded
+LATE = 0.5  # seconds that a clip may go on after its landmarks end, or they after it: rates are rounded
 SKEW = 0.02  # part by which width over height of a picture may differ from that of the landmarks' pictures
 
 MIRRORED = {"Left": "right", "Right": "left"}
@@ -68,7 +68,7 @@ class Landmarks:
             count: how many it keeps.
 
         Raises:
-            RadliteError: the landmarks end well before the clip does.
+            RadliteError: the landmarks end well before the clip does, or go on well after it: they are another clip's.
         """
         if not (math.isfinite(fps) and fps > 0):
             raise RadliteError("frames a second above 0", repr(fps), "give the rate of the clip's frames")
@@ -77,6 +77,10 @@ class Landmarks:
             expected = f"landmarks up to {(count - 1) / fps:.1f} s, where the clip ends"
             found = f"{len(self.hands) / self.fps:.1f} s"
             raise RadliteError(expected, found, "give the landmarks of this clip, of all of it")
+        if shown and len(self.hands) / self.fps - count / fps > LATE:
+            expected = f"landmarks up to about {count / fps:.1f} s, where the clip ends"
+            found, fix = f"{len(self.hands) / self.fps:.1f} s", "give the landmarks of this clip; if it was cut, cut them alike"
+            raise RadliteError(expected, found, fix)
         return [self.hands[j] if j < len(self.hands) else () for j in shown]
 
 
@@ -106,7 +110,7 @@ class RecordedHands:
         """The hands of each picture, counted from the clip's first one.
 
         Raises:
-            RadliteError: pictures of another shape than the landmarks were found in, or more than there are landmarks for.
+            RadliteError: pictures of another shape than the landmarks were found in, or well more or fewer than those.
         """
         ratio, count = self.landmarks.width / self.landmarks.height, 0
         for picture in pictures:

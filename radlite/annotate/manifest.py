@@ -2,13 +2,14 @@
 
 A manifest is CSV with a heading (manifest.csv), or one JSON object a line (manifest.jsonl), in UTF-8:
 
-    clip,instruction,landmarks,objects
-    kitchen/1.mp4,put the red can on the plate,kitchen/1.hands.json,
+    clip,instruction,landmarks,objects,caption
+    kitchen/1.mp4,put the red can on the plate,kitchen/1.hands.json,,a sink and a sponge
 
     {"clip": "kitchen/1.mp4", "instruction": "put the red can on the plate"}
 
 `clip` is a video or a folder of pictures; `landmarks` (recorded hands) and `objects` (recorded boxes) may be left out or empty,
-and then NAME.landmarks.json and NAME.objects.json beside the clip NAME.mp4 are taken where they are there. Paths are relative to
+and then NAME.landmarks.json and NAME.objects.json beside the clip NAME.mp4 are taken where they are there. `caption` may be left
+out, too: what is to be seen, whose things are looked for as well as the instruction's. Paths are relative to
 the folder, written with "/", and may not leave it, not by a link either. The file may come from anywhere: what is not in this
 form is refused with its line, before any clip is looked at.
 """
@@ -27,8 +28,8 @@ from radlite.errors import RadliteError
 from radlite.escape import quoted
 from radlite.import_video import spoken
 
-COLUMNS = ("clip", "instruction", "landmarks", "objects")
-NEEDED = COLUMNS[:2]
+COLUMNS = ("clip", "instruction", "landmarks", "objects", "caption")
+NEEDED, FILES = COLUMNS[:2], COLUMNS[2:4]
 MOST_BYTES, MOST_CLIPS, MOST_PATH = 1 << 26, 200_000, 1000
 NAMES = ("manifest.csv", "manifest.jsonl")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".3gp", ".ogv", ".flv", ".wmv", ".mpg", ".mpeg", ".ts")
@@ -43,6 +44,7 @@ class ListedClip:
         line: of the manifest, from 1; without a manifest, the clip's place in the order of names.
         clip, landmarks, objects: paths relative to the folder; the last two None where nothing is recorded.
         instruction: what is done in it.
+        caption: what is to be seen in it, or None.
     """
 
     line: int
@@ -50,15 +52,19 @@ class ListedClip:
     instruction: str
     landmarks: str | None = None
     objects: str | None = None
+    caption: str | None = None
 
 
-def list_clips(folder: str | Path, manifest: str | Path | None = None, instruction: str | None = None) -> tuple[ListedClip, ...]:
+def list_clips(
+    folder: str | Path, manifest: str | Path | None = None, instruction: str | None = None, caption: str | None = None
+) -> tuple[ListedClip, ...]:
     """The clips of a folder in the order of the manifest, or of their names.
 
     Args:
         folder: that holds the clips.
         manifest: CSV or JSON lines; by default manifest.csv or manifest.jsonl in the folder, where it is there.
         instruction: without a manifest, what is done in every video of the folder itself.
+        caption: with such an instruction, what is to be seen in every video.
 
     Raises:
         RadliteError: no such folder, nothing in it, neither or both of manifest and instruction, or anything in the manifest that
@@ -71,7 +77,9 @@ def list_clips(folder: str | Path, manifest: str | Path | None = None, instructi
     if (manifest is None) == (instruction is None):
         found = "neither" if manifest is None else f"both, {manifest.name} and --instruction"
         raise RadliteError(f"a manifest ({' or '.join(NAMES)}) or one --instruction for all", found, "give one of the two")
-    records = _videos(folder, instruction) if manifest is None else _records(manifest)
+    if caption is not None and manifest is not None:
+        raise RadliteError(f"captions in {manifest.name}", "--caption", "write them into a column 'caption'")
+    records = _videos(folder, instruction, caption) if manifest is None else _records(manifest)
     where = "video" if manifest is None else f"{manifest.name}, line"
     clips = [_listed(folder, line, record, f"{where} {line}") for line, record in records]
     if not 0 < len(clips) <= MOST_CLIPS:
@@ -88,9 +96,9 @@ def _present(folder: Path) -> Path | None:
     return there[0] if there else None
 
 
-def _videos(folder: Path, instruction: str) -> Iterator[tuple[int, dict]]:
+def _videos(folder: Path, instruction: str, caption: str | None) -> Iterator[tuple[int, dict]]:
     names = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
-    return enumerate(({"clip": name, "instruction": instruction} for name in names), 1)
+    return enumerate(({"clip": name, "instruction": instruction, "caption": caption} for name in names), 1)
 
 
 def _records(manifest: Path) -> Iterator[tuple[int, dict]]:
@@ -114,7 +122,7 @@ def _csv(text: str, name: str) -> Iterator[tuple[int, dict]]:
             if head is None:
                 head = row
                 if len(set(head)) < len(head) or not set(NEEDED) <= set(head) <= set(COLUMNS):
-                    expected = f"the heading {','.join(COLUMNS)} (the last two may be left out) in {name}"
+                    expected = f"the heading {','.join(COLUMNS)} (all but the first two may be left out) in {name}"
                     raise RadliteError(expected, quoted(head), _SHOW)
             elif row:  # an empty line is none
                 if len(row) != len(head):
@@ -153,8 +161,8 @@ def _listed(folder: Path, line: int, record: dict, where: str) -> ListedClip:
         raise RadliteError(f"{error.expected} in {where}", error.found, error.fix) from error
     clip = _inside(folder, record["clip"], f"clip in {where}")
     beside = (_inside(folder, record[name], f"{name} in {where}") if record.get(name) else _beside(folder, clip, name)
-              for name in COLUMNS[2:])  # fmt: skip
-    return ListedClip(line, clip, instruction, *beside)
+              for name in FILES)  # fmt: skip
+    return ListedClip(line, clip, instruction, *beside, record.get("caption") or None)
 
 
 def _beside(folder: Path, clip: str, what: str) -> str | None:

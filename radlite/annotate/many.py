@@ -45,6 +45,7 @@ class Outcome:
         seconds: that the last try took.
         tries: how often it was tried.
         worker: who did it, host and process.
+        blank: frames that show next to nothing, of a clip that was done now.
     """
 
     line: int
@@ -55,6 +56,7 @@ class Outcome:
     seconds: float = 0.0
     tries: int = 1
     worker: str = ""
+    blank: int = 0
 
 
 def annotate_one(task: str) -> str:
@@ -87,12 +89,12 @@ def _annotated(folder: Path, clip: ListedClip, recipe: Recipe, store: ClipStore,
         hands = recipe.find_hands(folder / clip.landmarks) if clip.landmarks else _hands(recipe)
         objects = recipe.find_objects(folder / clip.objects) if clip.objects else _objects(recipe)
         said = annotate(folder / clip.clip, clip.instruction, hands, objects, _words(recipe), recipe.names, recipe.config,
-                        store.stages, progress=False)  # fmt: skip
+                        store.stages, progress=False, caption=clip.caption)  # fmt: skip
         first = store.put(key, said.episode)
     except Exception:
         store.note(key, "failed")
         raise
-    return Outcome(clip.line, "done" if first else "kept", key, len(said.episode))
+    return Outcome(clip.line, "done" if first else "kept", key, len(said.episode), blank=int(said.clip.blank.sum()))
 
 
 @lru_cache(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,23 @@ from tqdm.auto import tqdm
 
 from radlite.annotate.clip import Clip, load_clip
 from radlite.annotate.evidence import Found, GripperTrack, Hand, HandDetector, ObjectDetector
+from radlite.annotate.hand_links import SIDES
 from radlite.annotate.hands import gripper_track
 from radlite.annotate.hindsight import motion_in_view
 from radlite.annotate.motion import ABOVE, PALM, Axes
 from radlite.annotate.narrate import RuleNarrator
-from radlite.annotate.narrator import Evidence, Narrator
+from radlite.annotate.narrator import Evidence, Narrator, measured
 from radlite.annotate.objects import object_names, object_tracks
 from radlite.episode import Episode
-from radlite.import_video import picture_files, spoken
+from radlite.errors import RadliteError
+from radlite.escape import quoted
+from radlite.import_video import check_numbers, picture_files, spoken
 from radlite.reasoning import Reasoning
 from radlite.stages import Stages
 
 VERSION = 2  # of what is stored; another one makes every stage anew
+RANGES = {"palm": (0.03, 0.3, " m"), "window": (0.05, 10, " s"), "threshold": (0.001, 0.5, " m")}
+"""Settings in metres and seconds: beyond these, no move is told, or every tremble of the hand is one."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,13 @@ class AnnotateConfig:
         most_gap: moments without a hand, or a thing, that are filled in between two sightings.
         looks: pictures a moment in which hands are looked for, as far as the video has them: more of them err less.
         axes: what the picture's directions mean.
-        palm: metres from the wrist to the middle finger's base, which gives the scale.
+        palm: metres from the wrist to the middle finger's base, which gives the scale: a child's is 0.05, a large one 0.12.
         depth: believe the hand's size as `axes.nearer`.
         window, threshold: of primitives, seconds and metres (`radlite.annotate.motion.moves`).
+        box_threshold: score that a box needs, 0 to 1; None takes what is usual (`object_tracks`).
+
+    Raises:
+        RadliteError: a number that no clip, hand or score can have.
     """
 
     fps: float = 5.0
@@ -59,6 +68,22 @@ class AnnotateConfig:
     depth: bool = False
     window: float = 0.6
     threshold: float = 0.03
+    box_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self.fps, self.fps, self.size)
+        if self.side not in (None, *SIDES):
+            raise RadliteError("a side of 'left', 'right' or None", quoted(self.side), "None takes the hand that moves")
+        for name, (least, most, unit) in RANGES.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and least <= value <= most):  # a NaN is in no range
+                raise RadliteError(f"{name} from {least:g} to {most:g}{unit}", quoted(value), "leave it out for the usual one")
+        if self.box_threshold is not None and not 0 <= self.box_threshold <= 1:
+            raise RadliteError("a box threshold from 0 to 1", quoted(self.box_threshold), "ECoT has 0.3")
+        for name, least in (("most_gap", 0), ("looks", 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least):
+                raise RadliteError(f"{name} as a whole number from {least} on", quoted(value), "leave it out for the usual one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +115,7 @@ def annotate(
     config: AnnotateConfig | None = None,
     cache: str | Path | None = None,
     progress: bool = True,
+    caption: str | None = None,
 ) -> Annotation:
     """Annotates one clip of a hand.
 
@@ -99,10 +125,12 @@ def annotate(
         hands: finds hands.
         objects: finds things; None leaves boxes out of the chains.
         narrator: puts it into words; by default rules.
-        names: of the things to look for; by default those that the instruction names.
+        names: of the things to look for; by default those that the instruction names, and the caption.
         config: how the clip is read.
         cache: folder in which finished stages are kept.
         progress: show bars.
+        caption: what is to be seen in the clip. Its things are looked for, too, and told where they are seen; what is grasped,
+            and where it goes, is chosen among those of the instruction where any of these was found.
 
     Raises:
         RadliteError: a clip that cannot be read, an instruction that cannot stand in a chain, no hand in the clip, or what a
@@ -110,7 +138,8 @@ def annotate(
     """
     config, instruction = config or AnnotateConfig(), spoken(instruction)
     clip = load_clip(video, config.fps, config.size, config.pad)
-    names = tuple(names) if names is not None else object_names(instruction)
+    bystanders = () if names is not None else names_of(instruction, caption)[len(names_of(instruction)) :]
+    names = tuple(names) if names is not None else names_of(instruction, caption)
     steps, looks = _Steps(clip, cache, progress), clip.looks(config.looks, getattr(hands, "rate", np.inf))
     seen = [tuple(map(_hand, found)) for found in steps.run("hands", [_identity(hands), looks], lambda: [
         [{"landmarks": np.round(h.landmarks, 5).tolist(), "side": h.side, "score": round(float(h.score), 4)} for h in found]
@@ -125,13 +154,28 @@ def annotate(
     evidence = evidence_of(clip, instruction, gripper, found, names, config)
     words = narrator or RuleNarrator()
     key = [_identity(words), instruction, config.size, config.pad, hashlib.sha256(repr(_told(evidence)).encode()).hexdigest()]
-    texts = steps.run("words", key, lambda: [chain.to_text() for chain in words.narrate(evidence)])
+    key += [bystanders] if bystanders else []
+    texts = steps.run("words", key, lambda: [chain.to_text() for chain in _narrated(words, evidence, bystanders)])
     chains = [Reasoning.from_text(text) if text else None for text in texts]
     name = clip.source.resolve().name.encode("utf-8", "backslashreplace").decode()
     meta = {"clip": name, "hands": type(hands).__name__, "narrator": type(words).__name__}
     episode = Episode(instruction, clip.frames, chains, "human", fps=clip.fps, meta=meta)
     episode.validate()
     return Annotation(clip, seen[::looks], evidence, episode, steps.seconds)
+
+
+def names_of(instruction: str, caption: str | None = None) -> tuple[str, ...]:
+    """The things that an instruction names, and behind them those that only the caption does, each once."""
+    return tuple(dict.fromkeys((*object_names(instruction), *object_names(caption or ""))))
+
+
+def _narrated(words: Narrator, evidence: Evidence, bystanders: Sequence[str]) -> list[Reasoning]:
+    """Chains with every box, in which a thing that only the caption names is no goal, however near something is let go."""
+    acting = tuple(track for track in evidence.objects if track.name not in bystanders)
+    if len(acting) == len(evidence.objects) or not any(track.seen.any() for track in acting):
+        return words.narrate(evidence)
+    chains = words.narrate(replace(evidence, objects=acting))
+    return [chain.replace(bboxes=all_.bboxes) for chain, all_ in zip(chains, measured(evidence), strict=True)]
 
 
 def evidence_of(
@@ -141,7 +185,8 @@ def evidence_of(
     """Tracks and motion of a clip, from what detectors found in it."""
     rule = {"window": config.window, "threshold": config.threshold}
     motion = motion_in_view(gripper, clip.fps, config.axes, config.palm, config.depth, **rule)
-    tracks = object_tracks(found, clip.view, names) if found is not None else ()
+    least = {} if config.box_threshold is None else {"threshold": config.box_threshold}
+    tracks = object_tracks(found, clip.view, names, **least) if found is not None else ()
     return Evidence(instruction, clip.frames, clip.fps, gripper, tuple(tracks), motion.moves, motion)
 
 

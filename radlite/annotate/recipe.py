@@ -14,7 +14,6 @@ from radlite.annotate.motion import Axes
 from radlite.annotate.narrator import Narrator
 from radlite.annotate.pipeline import AnnotateConfig
 from radlite.errors import RadliteError
-from radlite.import_video import check_numbers
 
 NOTHING, RULES = "none", "rules"
 
@@ -31,9 +30,11 @@ class Recipe:
         narrator: "rules", the name or folder of a model, or an OpenAI-compatible server's address.
         narrator_model: the server's name for the model.
         quantize: four bits ("nf4") for a narrator that runs here.
+        text_threshold: score that a word of a name needs, of a Grounding DINO; None takes its own.
 
     Raises:
-        RadliteError: numbers that no clip can have, or a server without the name of a model.
+        RadliteError: an address that cannot be used or could hold a key, a server without the name of a model, or a threshold
+            that is no score, or that nobody is to use.
     """
 
     config: AnnotateConfig = AnnotateConfig()
@@ -43,16 +44,25 @@ class Recipe:
     narrator: str = RULES
     narrator_model: str | None = None
     quantize: str | None = None
+    text_threshold: float | None = None
 
     def __post_init__(self) -> None:
-        check_numbers(self.config.fps, self.config.fps, self.config.size)
-        if self.served and not self.narrator_model:
-            raise RadliteError("--narrator-model with a server's address", "none", "give the server's name for the model")
+        if self.served:
+            from radlite.annotate.endpoint import checked_address
+
+            checked_address(self.narrator)  # now, before anything is said or done with it: it may hold a key
+            if not self.narrator_model:
+                raise RadliteError("--narrator-model with a server's address", "none", "give the server's name for the model")
+        if self.text_threshold is not None:
+            if not 0 <= self.text_threshold <= 1:
+                raise RadliteError("a text threshold from 0 to 1", f"{self.text_threshold}", "ECoT has 0.2")
+            if self.objects == NOTHING:
+                raise RadliteError("a Grounding DINO as --objects, for --text-threshold", "none", "name one, or leave it out")
 
     @property
     def served(self) -> bool:
         """Whether a server puts the clips into words."""
-        return self.narrator.startswith(("http://", "https://"))
+        return "://" in self.narrator
 
     def to_text(self) -> str:
         """JSON, the same for the same settings."""
@@ -87,7 +97,8 @@ class Recipe:
             return None
         from radlite.annotate.grounding import GroundingDino
 
-        return GroundingDino(self.objects)
+        told = {"box_threshold": self.config.box_threshold, "text_threshold": self.text_threshold}
+        return GroundingDino(self.objects, **{name: value for name, value in told.items() if value is not None})
 
     def put_into_words(self) -> Narrator:
         """Rules, a server, or a model that runs here."""
