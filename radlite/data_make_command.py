@@ -67,6 +67,18 @@ def add(parts, command, whole) -> None:
     p.add_argument("--drop", type=float, default=0.1, metavar="SHARE", help="frames in which nothing is found; 0.1 by default")
     p.add_argument("--miss", type=float, default=0.05, metavar="SHARE", help="frames in which a thing is not; 0.05 by default")
     p.add_argument("--seed", type=int, default=0, help="of the errors; 0 by default")
+    text = "A robot's dataset with GRIPPER POSITION made anew, from its states and its camera, or detections of the gripper."
+    p = command(parts, "robot-pixels", _run_robot_pixels, text)
+    p.add_argument("source", type=Path, metavar="SRC", help="a dataset with states (metres, x, y, z first)")
+    p.add_argument("out", type=Path, metavar="OUT", help="the folder to make")
+    known = p.add_mutually_exclusive_group(required=True)
+    known.add_argument("--camera", type=Path, metavar="FILE", help="JSON: the calibrated camera, K [R | t], 3 x 4")
+    known.add_argument("--detections", type=Path, metavar="FILE",
+                       help="JSON: the gripper's pixel in each frame, or null; fewer than half of them may be wrong")
+    p.add_argument("--kind", choices=("linear", "projective"), default="linear",
+                   help="the map fitted to detections: ECoT's (default), or any pinhole camera's, which needs more of them")
+    p.add_argument("--each", action="store_true", help="fit each episode by itself, as ECoT does; by default one camera for all")
+    p.add_argument("--overlay", type=Path, metavar="MP4", help="the first three episodes with it drawn; OUT.mp4 by default")
     p = command(parts, "schema", _run_schema, "JSON Schema of the reasoning record, or of the episode record.")
     p.add_argument("record", nargs="?", choices=("reasoning", "episode"), default="reasoning")
     p.add_argument("--out", type=Path, help="JSON file; printed otherwise")
@@ -121,6 +133,30 @@ def _run_relabel(args) -> None:
     with escaped_errors():
         info = relabel(args.source, args.out, noise, args.views, args.moves)
     say(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {escaped(args.out)}, chains by annotation")
+
+
+def _run_robot_pixels(args) -> None:
+    from radlite.annotate.robot_pixels import by_camera, by_detections
+    from radlite.show.robot_pixels import write_robot_film
+    from radlite.writable import check_writable
+
+    film = args.overlay or args.out.with_name(args.out.name + ".mp4")
+    with escaped_errors():
+        if film.suffix.lower() != ".mp4":
+            raise RadliteError("a name ending in .mp4 as --overlay", f"{film}", "choose another one")
+        check_writable(film)
+        if args.camera:
+            pixels = by_camera(args.source, args.camera)
+        else:
+            pixels = by_detections(args.source, args.detections, args.kind, args.each)
+        info = pixels.write(args.out)
+        write_robot_film(pixels, film)
+    for number, fit in enumerate(pixels.fits):
+        count = pixels.detections(number) if args.each else sum(map(pixels.detections, range(len(pixels.points))))
+        whose = f"episode {number}" if args.each else "one camera for all episodes"
+        say(f"{whose}: {fit.inliers.sum()} of {count} detections agree, median error {fit.median_error:.1f} pixels of 256")
+    say(f"{info.num_episodes} {info.embodiment} episodes, {info.num_frames} frames in {escaped(args.out)}, the gripper in the "
+        f"picture in {pixels.inside:.1%} of them; look at {escaped(film)}")  # fmt: skip
 
 
 def _run_schema(args) -> None:
