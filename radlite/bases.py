@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -12,13 +13,14 @@ import torch
 from huggingface_hub import snapshot_download
 from tokenizers import AddedToken
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from radlite.actions import BINS
 from radlite.checkpoint import read_into
 from radlite.errors import RadliteError
-from radlite.families import family_of
+from radlite.families import Family, family_of
+from radlite.formats.staging import read_json
 from radlite.precision import chosen
 from radlite.quantize import check_quantize, four_bit, library, secure
 from radlite.tiny import wave_features
@@ -109,10 +111,32 @@ def add_actions(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def best_device() -> str:
-    """cuda, mps or cpu: the best there is."""
-    if torch.cuda.is_available():
+    """cuda, mps or cpu: the best there is. A process that `accelerate launch` has started gets a card of its own.
+
+    Raises:
+        RadliteError: more processes than cards.
+    """
+    if not torch.cuda.is_available():
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if "LOCAL_RANK" not in os.environ:
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    rank, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if rank >= cards:
+        raise RadliteError("a card for every process", f"process {rank + 1} on a machine with {cards}",
+                           f"launch with --num_processes {cards}")
+    return f"cuda:{rank}"
+
+
+def check_device(device: str) -> None:
+    """Raises RadliteError for a device that there is not, or not here."""
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise RadliteError("a device: 'cpu', 'cuda', 'cuda:1', 'mps', or None", repr(device), "None takes the best") from error
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (wanted.index or 0) >= counts.get(wanted.type, 0):
+        here = ", ".join(f"{count} x {kind}" for kind, count in counts.items() if count)
+        raise RadliteError(f"a machine with the device {str(device)!r}", here, "choose one that is here; None takes the best")
 
 
 def base_folder(name: str | Path, weights: bool = True) -> Path:
@@ -122,6 +146,8 @@ def base_folder(name: str | Path, weights: bool = True) -> Path:
         name: as in `load_vlm`.
         weights: False fetches only what says how the base is built and what its words are.
     """
+    if not isinstance(name, str | Path):
+        raise RadliteError("the name of a model, or its folder", repr(name)[:80], "pass for example 'radlite-tiny'")
     if str(name) in SHIPPED:
         return Path(str(resources.files("radlite"))) / "weights" / str(name)
     folder = Path(name)
@@ -175,23 +201,25 @@ def load_vlm(
     Args:
         name: "radlite-tiny", a name of the ladder, a folder written by `save_pretrained`, or owner/name on the Hub.
         dtype: of the weights in memory; None: see `suited_dtype`.
-        device: "cpu", "cuda", "mps", or None for the best there is.
+        device: "cpu", "cuda", "cuda:1", "mps", or None for the best there is.
         attention: "sdpa", or "eager", which can show its weights.
         quantize: "nf4" keeps the language decoder's linear layers in four bits, see `radlite.quantize`; None keeps all.
 
     Raises:
-        RadliteError: an unknown name (the known ones are listed), damaged files, another kind of model.
+        RadliteError: an unknown name (the known ones are listed), damaged files, another kind of model, one that is
+            quantised already, a device that is not here.
     """
     check_quantize(quantize)
     if quantize:
         library()
-    folder, device = base_folder(name), device or best_device()
+    folder, device = base_folder(name), best_device() if device is None else device
+    check_device(device)
+    family = _family(folder)
     small = is_small(sum(f.stat().st_size for f in folder.glob("*.safetensors")))
     dtype = dtype or suited_dtype(device, small)
     if small:
         transformers_logging.disable_progress_bar()  # a bar over a few megabytes is noise
     try:
-        family = family_of(AutoConfig.from_pretrained(folder, local_files_only=True).model_type, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
@@ -213,6 +241,20 @@ def load_vlm(
     if quantize:
         secure(vlm)
     return vlm
+
+
+def _family(folder: Path) -> type[Family]:
+    """What drives the base in a folder. Its configuration is read as JSON: `AutoConfig` would run code that comes with it.
+
+    Weights that were quantised before are refused: what is asked for by `quantize` is checked layer by layer (`secure`), and
+    LoRA is merged into whole weights only.
+    """
+    about = read_json(folder / "config.json", "a base")
+    family = family_of(str(about.get("model_type")), folder)
+    if any("quantization_config" in part for part in (about, about.get("text_config") or {})):
+        raise RadliteError(f"a whole base in {folder}", "weights that are quantised already (quantization_config)",
+                           "take the base that they were made of, and quantize='nf4' for four bits")
+    return family
 
 
 def is_small(size: int) -> bool:

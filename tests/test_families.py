@@ -8,10 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft.tuners.lora import LoraLayer
+from transformers import AutoModelForImageTextToText
 
-from radlite.bases import LADDER, load_vlm
+from radlite.adapter import attach_lora, with_lora
+from radlite.bases import LADDER, best_device, load_vlm
 from radlite.errors import RadliteError
 from radlite.families import FAMILIES
+from radlite.families.sizes import architecture
 from radlite.reasoning import FRAME_SIZE, Box, Reasoning
 from tests import models
 
@@ -188,13 +192,86 @@ def test_a_base_that_is_not_here_says_what_to_do(monkeypatch, tmp_path, name):
         load_vlm(name)
 
 
-def test_code_that_comes_with_a_model_is_never_run(tmp_path):
-    """A configuration that asks for its own class gets none, and nothing of the folder is imported."""
+@pytest.mark.parametrize("kind", ["mine", "smolvlm"])
+def test_code_that_comes_with_a_model_is_never_run(kind, tmp_path, monkeypatch):
+    """A configuration that asks for its own class gets none, and nobody is asked whether it may: "y" would be a habit."""
     folder = models.save("smolvlm", tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Model"}}
+    config, words = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "tokenizer_config"))
+    config |= {"model_type": kind, "auto_map": {"AutoConfig": "mine.Config", "AutoModelForImageTextToText": "mine.Model"}}
+    words |= {"auto_map": {"AutoTokenizer": ["mine.Words", "mine.Words"]}}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('ran')\nclass Config: ...\nclass Model: ...\n")
-    with pytest.raises(RadliteError):
-        load_vlm(folder)
-    assert not (tmp_path / "ran").exists()
+    (folder / "tokenizer_config.json").write_text(json.dumps(words))
+    classes = "".join(f"class {name}: ...\n" for name in ("Config", "Model", "Words"))
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('ran')\n{classes}")
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
+    if kind == "mine":
+        with pytest.raises(RadliteError, match="of a family that radlite drives"):
+            load_vlm(folder)
+    else:  # one of ours needs none of it
+        assert load_vlm(folder).family.kind == "smolvlm"
+    assert not (tmp_path / "ran").exists() and not asked
+
+
+def _adapted_layers(model):
+    """{name: what lies under it} of all layers with LoRA."""
+    return {name: module.base_layer for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+@pytest.mark.parametrize("quantize", [None, "nf4"])
+def test_lora_adapts_all_linear_layers_but_the_output_layer_and_nothing_else(kind, quantize, tmp_path):
+    if quantize:
+        pytest.importorskip("bitsandbytes")
+    vlm = load_vlm(models.save(kind, tmp_path), quantize=quantize)
+    linear = {name for name, module in vlm.base.named_modules() if isinstance(module, torch.nn.Linear)}  # in four bits as well
+    attach_lora(vlm, 4, 4, 0)
+    layers = _adapted_layers(vlm.base)
+    assert all(isinstance(layer, torch.nn.Linear) for layer in layers.values())
+    assert set(layers) == linear - {"lm_head"}
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_lora_adapts_linear_layers_of_every_rung(name):
+    config = architecture(name)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+        linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+        layers = _adapted_layers(with_lora(model, FAMILIES[config.model_type](config, None), 4, [0]).get_base_model())
+    assert all(isinstance(layer, torch.nn.Linear) for layer in layers.values()) and set(layers) == linear - {"lm_head"}
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_is_trained_is_float32_and_what_is_frozen_stays_in_sixteen_bits(kind, dtype, tmp_path):
+    vlm = load_vlm(models.save(kind, tmp_path, tied=False), dtype)
+    attach_lora(vlm, 4, 4, 0)
+    kinds = {trained: {p.dtype for p in vlm.model.parameters() if p.requires_grad == trained} for trained in (True, False)}
+    assert kinds == {True: {torch.float32}, False: {dtype}}
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "gpu", "meta", 3.5])
+def test_a_device_that_is_not_here_is_told(device, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(RadliteError, match="None takes the best"):
+        load_vlm(models.save("smolvlm", tmp_path), device=device)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"radlite-tiny"])
+def test_what_is_no_name_is_told(name):
+    with pytest.raises(RadliteError, match="the name of a model"):
+        load_vlm(name)
+
+
+def test_every_process_of_a_launch_has_a_card_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert best_device() == "cuda"
+    for rank in (0, 1):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        assert best_device() == f"cuda:{rank}"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(RadliteError, match="--num_processes 2"):
+        best_device()

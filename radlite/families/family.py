@@ -34,8 +34,9 @@ class Family(ABC):
     kind: ClassVar[str]
     frame: ClassVar[int] = FRAME_SIZE
     decoder: ClassVar[str]  # dotted name of the language decoder within the model
-    apart: ClassVar[tuple[str, ...]]  # dotted names of tower and connector, which are never quantised
-    linear: ClassVar[tuple[str, ...]]  # last names of the linear layers that LoRA adapts
+    apart: ClassVar[tuple[str, ...]]  # dotted names of tower and projector, which are never quantised
+    projector: ClassVar[tuple[str, ...]]  # of these, or within them, what makes the decoder's width of the tower's
+    linear: ClassVar[tuple[str, ...]]  # last names of the linear layers that LoRA adapts, one or two to a name
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         self.config, self.tokenizer = config, tokenizer
@@ -109,7 +110,7 @@ class Family(ABC):
     @property
     def lora_targets(self) -> str:
         """Regex of the linear layers that LoRA adapts: all, vision tower included, but the output layer."""
-        return r".*\.(" + "|".join(self.linear) + ")"
+        return r".*\.(" + "|".join(map(re.escape, self.linear)) + ")"
 
 
 def counted(mask: Tensor) -> Tensor:

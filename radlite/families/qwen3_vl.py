@@ -24,8 +24,9 @@ class Qwen3VL(Family):
     frame = 1000
     decoder = "model.language_model"
     apart = ("model.visual",)
+    projector = ("model.visual.merger", "model.visual.deepstack_merger_list")
     linear = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-              "qkv", "proj", "linear_fc1", "linear_fc2")  # fmt: skip
+              "qkv", "attn.proj", "linear_fc1", "linear_fc2")  # fmt: skip; the patches' own "proj" is a convolution
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__(config, tokenizer)

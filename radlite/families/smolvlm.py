@@ -19,6 +19,7 @@ class SmolVLM(Family):
     kind = "smolvlm"
     decoder = "model.text_model"
     apart = ("model.vision_model", "model.connector")
+    projector = ("model.connector",)
     linear = ("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "gate_proj", "up_proj", "down_proj", "fc1", "fc2", "proj")
 
     def __init__(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
