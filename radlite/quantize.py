@@ -1,6 +1,6 @@
 """Four bits: NF4 with double quantisation, for the linear layers of the language decoder and for nothing else.
 
-Tower, connector and output layer stay whole: they are small, and a tower in four bits sees badly. What was asked for is not
+Tower, projector and output layer stay whole: they are small, and a tower in four bits sees badly. What was asked for is not
 believed but looked at: after loading, the class of every linear layer is checked (`linears`).
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHOICES = ("nf4", None)
 HEAD = "lm_head"
+PARTS = ("tower", "projector", "decoder", "head")
 
 
 def check_quantize(quantize: str | None) -> None:
@@ -57,11 +58,17 @@ def four_bit(family: type[Family], dtype: torch.dtype) -> BitsAndBytesConfig:
 
 
 def linears(vlm: VLM) -> dict[str, dict[str, int]]:
-    """How many linear layers of which class there are: {"tower", "decoder", "head"} -> class name -> count."""
-    found: dict[str, Counter[str]] = {"tower": Counter(), "decoder": Counter(), "head": Counter()}
+    """How many linear layers of which class there are: part (`PARTS`) -> class name -> count."""
+    found: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
     for part, _, module in _linears(vlm):
         found[part][type(module).__name__] += 1
     return {part: dict(counts) for part, counts in found.items()}
+
+
+def class_table(vlm: VLM) -> str:
+    """`linears` as lines of text, a row for each part and class."""
+    rows = [(part, kind, str(count)) for part, kinds in linears(vlm).items() for kind, count in kinds.items()]
+    return "\n".join(f"{part:<10} {kind:<12} {count:>6}" for part, kind, count in [("part", "class", "layers"), *rows])
 
 
 def _linears(vlm: VLM) -> Iterator[tuple[str, str, nn.Linear]]:
@@ -72,10 +79,13 @@ def _linears(vlm: VLM) -> Iterator[tuple[str, str, nn.Linear]]:
 
 
 def part_of(family: Family, name: str) -> str:
-    """Where a layer of that name is: "tower", "decoder" or "head"."""
+    """Where a layer of that name is, one of `PARTS`."""
     if name.startswith(HEAD):
         return "head"
-    return "tower" if name.startswith(tuple(f"{part}." for part in family.apart)) else "decoder"
+    for part, names in (("projector", family.projector), ("tower", family.apart)):
+        if name.startswith(tuple(f"{one}." for one in names)):
+            return part
+    return "decoder"
 
 
 def secure(vlm: VLM) -> None:

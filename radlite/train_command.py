@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+
+# what --help ends with
+LARGE = """The defaults are the demo's, for radlite-tiny: 10 robot samples a step, 11 human ones and 24 without their picture, at
+a rate of 0.003. A model of hundreds of millions of weights or more wants a smaller rate and its step in parts: add --rate 2e-4
+--micro-tokens 2400 --checkpointing, and --quantize nf4 where its weights alone would fill the card. `radlite memory` tells what
+fits."""
 
 
 def add(commands, command, whole, add_base) -> None:
     """Adds both commands to a parser; the other arguments are the command line's own helpers."""
     p = command(commands, "train", train, "Train a policy on robot data, with human data on top or without.")
+    p.epilog = LARGE
     p.add_argument("--robot", type=Path, required=True, help="dataset with actions; without reasoning it teaches actions only")
     p.add_argument("--human", type=Path, help="action-free dataset; without it this is the ECoT arm")
     add_base(p)
@@ -17,14 +25,15 @@ def add(commands, command, whole, add_base) -> None:
     p.add_argument("--steps", type=whole(1), help="default, as for all that follow: what the demo takes")
     p.add_argument("--robot-per-batch", type=whole(1))
     p.add_argument("--blind-per-batch", type=whole(0), help="robot samples without their picture")
-    p.add_argument("--rate", type=float, help="peak learning rate")
+    p.add_argument("--rate", type=float, help="peak learning rate; about 2e-4 for a large model")
     p.add_argument("--lora-rank", type=whole(0), help="0 trains every weight")
     p.add_argument("--action-weight", type=float)
     p.add_argument("--path-weight", type=float, help="of GRIPPER POSITION's tokens")
     p.add_argument("--reasoning-dropout", type=float)
     p.add_argument("--field-dropout", type=float)
     p.add_argument("--precision", choices=("bf16", "fp16", "no"), help="default what the processor has units for")
-    p.add_argument("--micro-tokens", type=whole(0), help="a batch goes through the model in parts of at most that many tokens")
+    p.add_argument("--micro-tokens", type=whole(0),
+                   help="a batch goes through the model in parts of at most that many tokens; 2400 for a large one")
     p.add_argument("--checkpointing", action="store_true", default=None, help="less memory: layers are computed twice")
     p.add_argument("--optimizer", choices=("adamw", "paged_adamw_8bit"), help="8-bit moments take a quarter of the memory")
     p.add_argument("--seed", type=whole(0), default=0)
@@ -42,6 +51,7 @@ def train(args) -> int:
     from radlite.demo import DemoConfig, demo_training
     from radlite.episodes import EpisodeDataset
     from radlite.mixture import Mixture
+    from radlite.quantize import class_table
     from radlite.train import train
 
     def given(*names: str) -> dict:
@@ -61,9 +71,24 @@ def train(args) -> int:
     chosen = given("rate", "lora_rank", "precision", "micro_tokens", "checkpointing", "optimizer")
     chosen |= {"lora_alpha": max(1, args.lora_rank)} if args.lora_rank is not None else {}
     config = replace(config, seed=args.seed, collate=loss, **chosen)
-    result = train(load_vlm(args.model, device=None, quantize=args.quantize), mixture, args.out, config)
+    vlm = load_vlm(args.model, device=_own_device(), quantize=args.quantize)
+    if args.quantize and os.environ.get("RANK", "0") == "0":  # of many processes one is enough
+        print(class_table(vlm))
+    result = train(vlm, mixture, args.out, config)
     print(f"{result.steps} of {config.steps} steps, {result.seconds:.0f} s; adapter in {result.adapter}")
     return 130 if result.interrupted else 0
+
+
+def _own_device() -> str:
+    """The best device. A process of a launch also makes its card the one that libraries take where nobody says which."""
+    import torch
+
+    from radlite.bases import best_device
+
+    device = best_device()
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+    return device
 
 
 def export(args) -> None:

@@ -1,8 +1,11 @@
 """Four bits: what is quantised and what is not, gradients that outlive a prediction, and learning on top of it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 bnb = pytest.importorskip("bitsandbytes")
 
@@ -16,7 +19,7 @@ from radlite.errors import RadliteError  # noqa: E402
 from radlite.loss import rad_loss  # noqa: E402
 from radlite.mixture import Mixture  # noqa: E402
 from radlite.policy import load_policy  # noqa: E402
-from radlite.quantize import linears, secure  # noqa: E402
+from radlite.quantize import PARTS, class_table, linears, secure  # noqa: E402
 from radlite.reasoning import Reasoning  # noqa: E402
 from radlite.train import TrainConfig, read_log, train  # noqa: E402
 from tests import models  # noqa: E402
@@ -47,9 +50,42 @@ def sixteen(robot, human, tmp_path_factory):
 def test_the_decoder_is_quantised_and_nothing_else(folder):
     found = linears(load_vlm(folder, quantize="nf4"))
     whole = linears(load_vlm(folder))
-    assert set(found["decoder"]) == {"Linear4bit"} and set(found["tower"]) == set(found["head"]) == {"Linear"}
+    assert set(found["decoder"]) == {"Linear4bit"} and tuple(found) == PARTS
+    assert all(set(found[part]) == {"Linear"} for part in PARTS if part != "decoder")
     assert {part: sum(counts.values()) for part, counts in found.items()} == {p: sum(c.values()) for p, c in whole.items()}
     assert found["head"] == {"Linear": 1} and set(whole["decoder"]) == {"Linear"}
+
+
+@pytest.mark.parametrize("kind, projector", [("smolvlm", 1), ("qwen3_vl", 6)])  # Qwen: a merger behind the tower and two within
+def test_the_projector_is_a_part_of_its_own(kind, projector, tmp_path):
+    vlm = load_vlm(models.save(kind, tmp_path), quantize="nf4")
+    assert linears(vlm)["projector"] == {"Linear": projector}
+    rows = [line.split() for line in class_table(vlm).splitlines()]
+    assert rows[0] == ["part", "class", "layers"] and [row[0] for row in rows[1:]] == [*PARTS]
+    assert rows[2] == ["projector", "Linear", str(projector)] and rows[3] == ["decoder", "Linear4bit", str(3 * 7)]
+
+
+def test_sixteen_bits_stay_beside_four(folder):
+    """Our own preparation: only what is trained is float32, and nothing that is frozen is made larger."""
+    vlm = load_vlm(folder, torch.bfloat16, quantize="nf4")
+    attach_lora(vlm, 4, 4, 0)
+    kinds = {trained: {p.dtype for p in vlm.model.parameters() if p.requires_grad == trained} for trained in (True, False)}
+    assert kinds == {True: {torch.float32}, False: {torch.bfloat16, torch.uint8}}
+
+
+@pytest.mark.parametrize("how", [{"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+                                 {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, {"load_in_8bit": True}], ids=str)
+@pytest.mark.parametrize("quantize", [None, "nf4"])
+def test_weights_that_were_quantised_before_are_refused(how, quantize, tmp_path):
+    """They would be trained, merged and exported as if they were whole, and nobody had looked at their layers."""
+    folder = models.save("smolvlm", tmp_path / "whole")
+    settings = BitsAndBytesConfig(**how)
+    model = AutoModelForImageTextToText.from_pretrained(folder, quantization_config=settings, device_map={"": "cpu"})
+    model.save_pretrained(tmp_path / "small")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, tmp_path / "small")
+    with pytest.raises(RadliteError, match="quantised already.*quantize='nf4'"):
+        load_vlm(tmp_path / "small", quantize=quantize)
 
 
 def test_a_model_that_was_loaded_otherwise_is_refused(folder):
@@ -92,14 +128,27 @@ def _predicts(vlm, batch):
 
 def test_gradients_are_the_same_after_a_prediction(folder, sixteen):
     vlm, batch = _passes(folder, sixteen)
-    layers = [m for m in vlm.base.modules() if isinstance(m, bnb.nn.Linear4bit)]
-    assert layers and not any(layer.support_avx512bf16_for_cpu for layer in layers)
     before = _gradients(vlm, batch)
     _predicts(vlm, batch)
     after = _gradients(vlm, batch)
     assert before.keys() == after.keys() and len(before) > 10
     for name, gradient in before.items():
         assert (after[name] - gradient).norm() <= 1e-6 * gradient.norm(), name
+
+
+def _may_repack(folder):
+    """Of every layer in four bits of a freshly loaded model: whether it may repack its weights when it predicts."""
+    layers = load_vlm(folder, quantize="nf4").base.modules()
+    return [layer.support_avx512bf16_for_cpu for layer in layers if isinstance(layer, bnb.nn.Linear4bit)]
+
+
+def test_the_guard_is_on_every_layer_whatever_the_processor(folder, monkeypatch):
+    """A layer asks the processor when it is made; one without AVX512-BF16 needs no guard, so ours is made to say it has it."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    guarded = _may_repack(folder)
+    monkeypatch.setattr("radlite.bases.secure", lambda vlm: None)
+    bare = _may_repack(folder)
+    assert len(guarded) == len(bare) > 10 and all(bare) and not any(guarded)
 
 
 @pytest.mark.skipif(not bnb.functional.has_avx512bf16(), reason="this processor has no AVX512-BF16: the trap is not there")
@@ -132,6 +181,7 @@ def test_sixteen_samples_are_learnt_by_heart_in_four_bits(folder, sixteen, tmp_p
     assert main([*command, *sizes, *lesson, "--quantize", "nf4", "--out", str(tmp_path / "run")]) == 0
     last = read_log(tmp_path / "run" / "log.jsonl")[-1]["fields"]
     assert last["action"]["accuracy"] >= 0.95, last["action"]
+    assert "Linear4bit" in capsys.readouterr().out  # what is in four bits is told before the training
     policy = load_policy(folder, tmp_path / "run", quantize="nf4")
     assert set(linears(policy.vlm)["decoder"]) == {"Linear4bit"}
     data = EpisodeDataset(sixteen / "robot").cache()
