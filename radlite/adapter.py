@@ -1,4 +1,4 @@
-"""An adapter: how it gets into a base, and from there to disk and back; only its own base, only whole files."""
+"""An adapter: how it gets into a base, and from there to disk and back, with a card; only its own base, only whole files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,37 @@ from radlite.actions import ActionStats
 from radlite.checkpoint import STATE, read_tensors, verify_folder, write_folder
 from radlite.errors import RadliteError
 from radlite.families import Family
-from radlite.formats.staging import read_json
+from radlite.formats.staging import disk_errors, read_json
 from radlite.lora import fuse
 from radlite.vlm import VLM
 
 SHIPPED = ("rad", "ecot")
+CARD = "README.md"
+CARD_ROWS = {"steps_done": "steps", "seed": "seed", "rate": "peak learning rate", "lora_rank": "LoRA rank",
+             "quantize": "trained on a base in", "robot_per_batch": "robot samples a step",
+             "blind_per_batch": "robot samples a step without their picture",
+             "ratio": "human samples per robot sample"}  # fmt: skip
+CARD_TEXT = """# A RAD policy
+
+{what} on `{base}` (weights {weights}). Trained by radlite.
+
+| what | value |
+| --- | --- |
+{rows}
+
+## Figures
+
+{figures}
+
+## Use
+
+{use}
+"""
+CARD_USE = """```python
+import radlite
+
+policy = radlite.load_policy({base!r}, adapter=folder)
+```"""
 
 
 def adapter_folder(adapter: str | Path) -> Path:
@@ -48,7 +74,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     _check_base(vlm, about, folder)
     stats, longest = _statistics(about, folder)
     if about.get("method") == "full":
-        vlm.model.load_state_dict(read_tensors(folder / "model.safetensors"), strict=False)
+        load_whole(vlm, read_tensors(folder / "model.safetensors"), folder)
         return stats, longest
     weights = read_tensors(folder / "adapter_model.safetensors")
     settings = read_json(folder / "adapter_config.json", "an adapter")
@@ -100,8 +126,7 @@ def with_lora(model: nn.Module, family: Family, rank: int, rows: list[int], alph
 
     An output layer with a table of its own gets trainable rows of its own.
     """
-    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    tables = rows if tied else {"embed_tokens": rows, "lm_head": rows}
+    tables = rows if tied(model) else {"embed_tokens": rows, "lm_head": rows}
     lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=family.lora_targets, trainable_token_indices=tables or None)
     model = _peft(model, lora)
     fuse(model)
@@ -115,14 +140,33 @@ def _peft(model: nn.Module, settings: LoraConfig) -> PeftModel:
         return get_peft_model(model, settings)
 
 
+def tied(model: nn.Module) -> bool:
+    """Whether the output layer is the embedding's table, and not one of its own."""
+    return model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
 def trainable_state(vlm: VLM, method: str) -> dict[str, Tensor]:
     """The weights that training changes, by name, on the CPU."""
-    if method == "lora":
-        state = get_peft_model_state_dict(vlm.model, save_embedding_layers=False)
-    else:
-        tied = "lm_head"
-        state = {k: v for k, v in vlm.model.state_dict().items() if tied not in k}
+    lora = method == "lora"
+    state = get_peft_model_state_dict(vlm.model, save_embedding_layers=False) if lora else _whole(vlm.model)
     return {k: v.detach().to("cpu").contiguous().clone() for k, v in state.items()}
+
+
+def _whole(model: nn.Module) -> dict[str, Tensor]:
+    """All weights by name; an output layer that is the embedding is not there twice."""
+    return {k: v for k, v in model.state_dict().items() if not (tied(model) and k.startswith("lm_head."))}
+
+
+def load_whole(vlm: VLM, weights: dict[str, Tensor], folder: Path) -> None:
+    """Puts what `trainable_state` gave of a full training back into the model, in place.
+
+    Raises:
+        RadliteError: a weight that the model has is not among them, or one is that it has not; the model is unchanged then.
+    """
+    odd = set(weights) ^ set(_whole(vlm.model))
+    if odd:
+        raise RadliteError("just the weights of the base", f"{min(odd)} lacks or is too many in {folder}", "train it again")
+    vlm.model.load_state_dict(weights, strict=False)  # not strict: the output layer may be the embedding
 
 
 def write_adapter(
@@ -151,6 +195,37 @@ def write_adapter(
         (target / STATE).write_text(json.dumps(about, indent=1))
 
     write_folder(folder, fill)
+    with disk_errors(folder):  # beside what the manifest guards: its owner may write more into a card
+        (folder / CARD).write_text(card(about, vlm.name))
+
+
+def card(about: dict, base: str, figures: dict | None = None, what: str = "LoRA", use: str = CARD_USE) -> str:
+    """Base, data, seed and figures of an adapter, as Markdown.
+
+    Args:
+        about: what `write_adapter` noted.
+        base: its name.
+        figures: any, for instance of an evaluation.
+        what: what the files are.
+        use: how they are loaded; may name {base}.
+    """
+    train = about.get("train") or {}
+    facts = {**(train.get("mixture") or {}), **(train.get("config") or {}), **train}
+    rows = [f"| {title} | {facts[key]} |" for key, title in CARD_ROWS.items() if facts.get(key) is not None]
+    rows += [f"| {kind} data | {_data(train, kind)} |" for kind in ("robot", "human")]
+    told = f"```json\n{json.dumps(figures, indent=1)}\n```" if figures else "None were given; `radlite evaluate` gives some."
+    return CARD_TEXT.format(what=what if facts.get("lora_rank") else "Full training", base=base,
+                            weights=about.get("base_sha256", "")[:12], rows="\n".join(rows), figures=told,
+                            use=use.format(base=base))  # fmt: skip
+
+
+def _data(train: dict, kind: str) -> str:
+    """What an adapter's card says of its "robot" or its "human" data."""
+    if not train.get(kind):
+        return "none"
+    known = (train.get("data") or {}).get(kind)
+    told = f"{', '.join(known['folders'])}: {known['frames']} frames of {known['episodes']} episodes, " if known else ""
+    return f"{told}sha256 {train[kind][:12]}"
 
 
 def _plain(value):

@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
 
-from radlite.adapter import adapter_folder, load_adapter
+from radlite.adapter import CARD, adapter_folder, card, load_adapter
 from radlite.bases import load_vlm
 from radlite.checkpoint import STATE, write_folder
 from radlite.errors import RadliteError
 from radlite.formats.staging import read_json
 
-CARD = "README.md"
-TITLES = {"steps_done": "steps", "seed": "seed", "rate": "peak learning rate", "lora_rank": "LoRA rank", "robot": "robot data",
-          "human": "human data", "quantize": "trained on a base in"}  # fmt: skip
-
-CARD_TEXT = """# A RAD policy
-
-LoRA on `{base}` (weights {weights}), merged. Trained by radlite.
-
-| what | value |
-| --- | --- |
-{rows}
-
-## Figures
-
-{figures}
-
-## Use
-
-```python
+# how a processor prepares pictures, for those who load one; the tokenizer is written anew, it has the action tokens
+PICTURES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+USE = """```python
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 model = AutoModelForImageTextToText.from_pretrained(folder)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 ```
 
-To let it act: `radlite.load_policy(folder)`, which reads the action statistics beside the weights.
-"""
+To let it act: `radlite.load_policy(folder)`, which reads the action statistics beside the weights."""
 
 
 def export(adapter: str | Path, out: str | Path, base: str | Path | None = None, results: Path | None = None) -> Path:
-    """Merges an adapter into its base in full precision and writes bfloat16 safetensors, tokenizer, statistics and a card.
+    """Merges an adapter into its base in full precision and writes bfloat16 safetensors, tokenizer, statistics and a card;
+    and how pictures are prepared, where the base says so.
 
     Merging goes through the whole base, also for an adapter that was trained on four bits: into those it would be rounded.
 
@@ -72,18 +57,11 @@ def export(adapter: str | Path, out: str | Path, base: str | Path | None = None,
         transformers_logging.disable_progress_bar()
         vlm.model.to(torch.bfloat16).save_pretrained(folder)
         vlm.tokenizer.save_pretrained(folder)
+        for file in (vlm.folder / name for name in PICTURES):
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)
         (folder / STATE).write_text(json.dumps(settings, indent=1))
-        (folder / CARD).write_text(card(about, name, figures))
+        (folder / CARD).write_text(card(about, name, figures, "LoRA, merged,", USE))
 
     write_folder(out, fill)
     return out
-
-
-def card(about: dict, base: str, figures: dict | None = None) -> str:
-    """Base, data, seed and figures of an adapter, as Markdown."""
-    train = about.get("train") or {}
-    facts = {**train, **(train.get("config") or {})}
-    rows = [f"| {title} | {facts[key]} |" for key, title in TITLES.items() if facts.get(key) is not None]
-    weights = about.get("base_sha256", "")[:12]
-    told = f"```json\n{json.dumps(figures, indent=1)}\n```" if figures else "None were given."
-    return CARD_TEXT.format(base=base, weights=weights, rows="\n".join(rows), figures=told)

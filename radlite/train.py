@@ -22,10 +22,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
-from radlite.adapter import attach_lora, trainable_state, write_adapter
+from radlite.adapter import attach_lora, load_whole, trainable_state, write_adapter
 from radlite.checkpoint import STATE, TENSORS, read_tensors, verify_folder, write_folder
 from radlite.collate import Batch, collate, collate_blind, longest_chain
-from radlite.episodes import Sample
+from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
 from radlite.formats.staging import disk_errors, read_json
 from radlite.loss import rad_loss, together
@@ -35,6 +35,7 @@ from radlite.precision import autocast, chosen
 from radlite.quantize import library
 from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
+from radlite.views import View
 from radlite.vlm import VLM, recompute_layers
 
 __all__ = ["TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
@@ -91,15 +92,17 @@ def train(
     identity = run_identity(vlm, mixture, config)
     if config.method == "lora":
         attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
+    else:
+        vlm.model.float()  # steps of a small rate are lost in 16 bits; LoRA's own weights are in 32 anyway
     # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
     accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
     if config.checkpointing:
         recompute_layers(vlm.base)
     optimizer = _optimizer(params, config)
-    step = _resume(out, vlm, config, optimizer, identity)
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
+    step = _resume(out, vlm, config, optimizer, scaler, identity)
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
@@ -121,6 +124,15 @@ def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
         "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
         "mixture": {k: getattr(mixture, k) for k in ("robot_per_batch", "ratio", "seed", "blind_per_batch", "human_first")},
     }))  # fmt: skip
+
+
+def _told(data: EpisodeDataset | View | None) -> dict | None:
+    """What the card says of data: a folder's name means more to a reader than a hash. Episodes are all that lie there."""
+    if data is None:
+        return None
+    parts = data.datasets if isinstance(data, View) else (data,)
+    episodes = sum(d.num_episodes for d in parts)
+    return {"folders": [d.path.resolve().name for d in parts], "episodes": episodes, "frames": data.num_frames}
 
 
 @dataclass
@@ -147,14 +159,8 @@ class _Run:
         self.vlm.model.train()
         first_process = self.accelerator.is_main_process
         log = TrainLog(self.out / LOG, step, self.config.log_every, first_process)
-        bar = tqdm(
-            total=self.config.steps,
-            initial=step,
-            desc=self.out.name,
-            unit="step",
-            disable=not (progress and first_process),
-            leave=False,
-        )
+        bar = tqdm(total=self.config.steps, initial=step, desc=self.out.name, unit="step",
+                   disable=not (progress and first_process), leave=False)
         with polite_stop() as stop, bar:
             while step < last and not self.stopped(stop.is_set()):
                 samples = self.mixture.batch(step)
@@ -251,27 +257,21 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         state = trainable_state(self.vlm, self.config.method)
-        write_adapter(
-            self.out / "adapter",
-            self.vlm,
-            self.config.method,
-            self.stats,
-            state,
-            {**self.identity, "steps_done": step, "processes": self.accelerator.num_processes},
-            self.longest,
-        )
+        made = {**self.identity, "steps_done": step, "processes": self.accelerator.num_processes,
+                "data": {kind: _told(getattr(self.mixture, kind)) for kind in ("robot", "human")}}  # fmt: skip
+        write_adapter(self.out / "adapter", self.vlm, self.config.method, self.stats, state, made, self.longest)
         kept = {f"weight/{k}": v for k, v in state.items()} | moments(self.optimizer)
 
         def fill(folder: Path) -> None:
             save_file(kept, folder / TENSORS)
-            (folder / STATE).write_text(json.dumps({"step": step, "identity": self.identity}))
+            about = {"step": step, "identity": self.identity, "scaler": self.scaler.state_dict()}
+            (folder / STATE).write_text(json.dumps(about))
 
         write_folder(self.out / "checkpoint", fill)
 
 
-def _resume(
-    out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, identity: dict
-) -> int:
+def _resume(out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
+            identity: dict) -> int:
     """Loads the checkpoint in `out`, if there is one, and returns the step to go on from."""
     folder = out / "checkpoint"
     if not folder.exists():
@@ -290,10 +290,10 @@ def _resume(
     if config.method == "lora":
         set_peft_model_state_dict(vlm.model, weights)
     else:
-        vlm.model.load_state_dict(
-            weights, strict=False
-        )  # the output layer is the embedding, and is not stored twice
+        load_whole(vlm, weights, folder)
     restore(optimizer, state)
+    if about.get("scaler"):  # none where no loss was scaled
+        scaler.load_state_dict(about["scaler"])
     return int(about["step"])
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from radlite.collate import CollateConfig
 from radlite.errors import RadliteError
 from radlite.precision import check_precision
 
 OPTIMIZERS = {"adamw": 8, "paged_adamw_8bit": 2}  # bytes of moments for each trained number
+LEAST = {"steps": 1, "warmup": 0, "restart": 0, "lora_rank": 0, "lora_alpha": 1, "seed": 0, "log_every": 1, "micro_tokens": 0}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class TrainConfig:
         restart: a step from which the rate rises and falls once more, for data that comes in two parts; 0 never.
         lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
         lora_alpha: LoRA's scale is lora_alpha / lora_rank.
-        clip: largest gradient norm.
+        clip: largest gradient norm; a longer gradient is shortened to it.
         seed: of LoRA's start and of dropout; the mixture has its own.
         checkpoint_seconds: how often the state is saved.
         log_every: steps between two lines of the log.
@@ -51,25 +53,22 @@ class TrainConfig:
     collate: CollateConfig = field(default_factory=CollateConfig)
 
     def __post_init__(self) -> None:
-        if (
-            self.steps < 1
-            or not 0 < self.rate < math.inf
-            or min(self.lora_rank, self.seed) < 0
-            or self.log_every < 1
-            or not 0 <= self.restart < self.steps
-        ):
-            found = ", ".join(
-                f"{k}={getattr(self, k)}" for k in ("steps", "rate", "lora_rank", "log_every", "seed", "restart")
-            )
-            raise RadliteError(
-                "steps and log_every >= 1, rate > 0, lora_rank and seed >= 0, restart below steps",
-                found,
-                "correct the configuration",
-            )
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            self._check(name, isinstance(value, Integral) and value >= least, f"a whole number of at least {least}")
+        for name in ("rate", "clip"):
+            value = getattr(self, name)
+            self._check(name, isinstance(value, Real) and value > 0, "a number above 0")  # NaN is above nothing
+        self._check("rate", self.rate < math.inf, "a finite number")
+        pause = self.checkpoint_seconds
+        self._check("checkpoint_seconds", isinstance(pause, Real) and pause >= 0, "a number of at least 0")
+        self._check("restart", self.restart < self.steps, f"a step before the last of {self.steps}")
+        self._check("optimizer", self.optimizer in [*OPTIMIZERS], f"one of {', '.join(OPTIMIZERS)}")
         check_precision(self.precision)
-        if self.optimizer not in OPTIMIZERS or self.micro_tokens < 0:
-            raise RadliteError(f"optimizer out of {', '.join(OPTIMIZERS)}, and micro_tokens of at least 0",
-                               f"{self.optimizer!r}, {self.micro_tokens}", "correct the configuration")  # fmt: skip
+
+    def _check(self, name: str, fine: bool, wanted: str) -> None:
+        if not fine:
+            raise RadliteError(f"{wanted} as {name}", repr(getattr(self, name))[:80], "correct the configuration")
 
     @property
     def method(self) -> str:

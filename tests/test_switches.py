@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from radlite import train as training
 from radlite.actions import ActionStats
 from radlite.bases import load_vlm
 from radlite.collate import CollateConfig, collate
@@ -120,11 +121,72 @@ def test_moments_in_eight_bits_survive_a_file(tmp_path):
     assert any(t.dtype == torch.uint8 for t in moments(optimizer).values())
 
 
-def test_half_precision_scales_its_loss(small, mixture, plain, tmp_path):
-    """On a card without bf16; here on the CPU: near the same losses, and a step that overflows is left out and told no one."""
+def test_half_precision_has_near_the_same_losses(small, mixture, plain, tmp_path):
+    """On a card without bf16; here on the CPU: near the same losses."""
     found = _run(small, mixture, tmp_path, replace(PLAIN, precision="fp16"))
     for mine, other in zip(found[0], plain[0], strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=0.02)
+
+
+def _overflows(monkeypatch, steps):
+    """Gradients that are infinite in these steps, counted from 0, as those of a loss that was scaled too far."""
+    share, done = training._Run._share_gradients, []
+
+    def shared(self):
+        share(self)
+        if len(done) in steps:
+            self.params[0].grad.view(-1)[0] = torch.inf
+        done.append(None)
+
+    monkeypatch.setattr(training._Run, "_share_gradients", shared)
+    return done
+
+
+def _scale(out):
+    return json.loads((out / "checkpoint" / "radlite.json").read_text())["scaler"]["scale"]
+
+
+HALF = replace(PLAIN, precision="fp16", steps=5)
+
+
+def test_a_scaled_loss_that_overflows_costs_its_step_and_half_of_the_scale(small, mixture, tmp_path, monkeypatch):
+    _overflows(monkeypatch, [2])
+    vlm, weights = load_vlm(small), []
+
+    def told(row):
+        weights.append([p.detach().clone() for p in vlm.model.parameters() if p.requires_grad])
+
+    train(vlm, mixture, tmp_path, HALF, progress=False, on_log=told)
+    assert _scale(tmp_path) == 512.0
+    same = [all(map(torch.equal, one, two)) for one, two in zip(weights, weights[1:], strict=False)]
+    assert same == [False, True, False, False]  # the third step changes nothing, and then it goes on
+    assert [row["step"] for row in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4, 5]
+
+
+def test_a_resumed_run_scales_as_the_one_that_was_not_stopped(small, mixture, tmp_path, monkeypatch):
+    _overflows(monkeypatch, [1])
+    train(load_vlm(small), mixture, tmp_path, HALF, progress=False, stop_after=3)
+    monkeypatch.undo()
+    train(load_vlm(small), mixture, tmp_path, HALF, progress=False)
+    assert _scale(tmp_path) == 512.0
+    state = json.loads((tmp_path / "checkpoint" / "radlite.json").read_text())["scaler"]
+    assert state["_growth_tracker"] == 3  # steps since: one before the stop, two behind it
+
+
+def test_overflow_upon_overflow_ends_the_training(small, mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "MOST_SKIPPED", 3)
+    done = _overflows(monkeypatch, range(1, 100))
+    with pytest.raises(RadliteError, match="gradient norm inf at step 4"):
+        train(load_vlm(small), mixture, tmp_path, replace(HALF, steps=50), progress=False)
+    assert len(done) == 5  # a good one, three that were let pass, and the one too many
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_overflows_that_are_not_in_a_row_may_be_many(small, mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "MOST_SKIPPED", 1)
+    _overflows(monkeypatch, [0, 2, 4])
+    assert train(load_vlm(small), mixture, tmp_path, HALF, progress=False).steps == 5
+    assert _scale(tmp_path) == 128.0
 
 
 @pytest.mark.parametrize("wish", [{"optimizer": "sgd"}, {"micro_tokens": -1}, {"precision": "int8"}])
@@ -134,7 +196,10 @@ def test_unknown_switches_are_refused(wish):
 
 
 def test_two_processes_do_what_one_does(small, clips, tmp_path):
-    """`accelerate launch` with gloo: the same losses, field by field, and the same adapter, up to rounding."""
+    """`accelerate launch` with gloo: the same mean loss of ten steps and the same adapter, up to rounding.
+
+    The fields of the log are those of the first process's own sequences (`TrainLog`), so they are not compared.
+    """
     data = ["--robot", str(clips["robot"]), "--human", str(clips["human"]), "--model", str(small), "--steps", "10"]
     sizes = ["--robot-per-batch", "4", "--ratio", "0.5", "--blind-per-batch", "3", "--lora-rank", "4", "--precision", "no"]
     here = ["--multi_gpu", "--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from radlite import adapter as adapters
 from radlite import checkpoint
@@ -21,12 +21,15 @@ from radlite import train as training
 from radlite.actions import ActionStats
 from radlite.adapter import load_adapter
 from radlite.bases import load_vlm
+from radlite.cli import main
 from radlite.collate import CollateConfig, longest_chain
+from radlite.demo import DemoConfig, demo_training
 from radlite.errors import RadliteError
 from radlite.mixture import Mixture
 from radlite.policy import Policy, load_policy
 from radlite.reasoning import Reasoning
 from radlite.train import TrainConfig, rate_at, read_log, train
+from tests import models
 
 LESSON = ("task", "move")  # short sequences train fast
 SHORT = TrainConfig(
@@ -109,6 +112,42 @@ def test_six_steps_are_three_and_three(base, mixture, finished, tmp_path, rank):
     assert steps == [2, 4, 6]  # the line of a step that was done again is there once
 
 
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_an_output_layer_of_its_own_is_trained_kept_and_taken_up_again(mixture, tmp_path, kind):
+    """Full training of a model whose output layer is not its embedding."""
+    base, config = models.save(kind, tmp_path / "base", tied=False), replace(SHORT, lora_rank=0, steps=4, log_every=1)
+    vlm = load_vlm(base)
+    train(vlm, mixture, tmp_path / "whole", config, progress=False)
+    trained, before = vlm.base.lm_head.weight, load_vlm(base).base.lm_head.weight
+    assert (trained - before).abs().max() > 1e-3
+    assert torch.equal(load_policy(base, tmp_path / "whole").vlm.base.lm_head.weight, trained)
+    run(base, mixture, tmp_path / "parts", config, stop_after=2)
+    again = load_vlm(base)
+    train(again, mixture, tmp_path / "parts", config, progress=False)
+    torch.testing.assert_close(again.base.lm_head.weight, trained, rtol=0, atol=1e-6)
+
+
+def test_a_full_training_without_one_of_its_weights_is_refused(base, mixture, tmp_path):
+    out, config = tmp_path / "run", replace(SHORT, lora_rank=0, steps=1)
+    run(base, mixture, out, config)
+
+    def fill(folder):
+        (folder / "radlite.json").write_bytes((out / "adapter" / "radlite.json").read_bytes())
+        weights = load_file(out / "adapter" / "model.safetensors")
+        save_file(dict(list(weights.items())[1:]), folder / "model.safetensors")
+
+    checkpoint.write_folder(tmp_path / "adapter", fill)
+    with pytest.raises(RadliteError, match="lacks or is too many"):
+        load_policy(base, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_all_weights_are_trained_in_float32_whatever_the_base_is_kept_in(mixture, tmp_path, dtype):
+    vlm = load_vlm(models.save("smolvlm", tmp_path / "base"), dtype)
+    train(vlm, mixture, tmp_path / "run", replace(SHORT, lora_rank=0, steps=1), progress=False)
+    assert {p.dtype for p in vlm.model.parameters()} == {torch.float32}
+
+
 def test_a_finished_run_returns_at_once_and_changes_nothing(base, mixture, finished):
     before = tree(finished)
     assert run(base, mixture, finished).steps == 6
@@ -178,12 +217,42 @@ def test_precision_can_change_within_one_process(base, mixture, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"lora_rank": -1}, {"log_every": 0}, {"seed": -1},
-     {"precision": "fp8"}, {"restart": 400}, {"restart": -1}],
+    [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"rate": float("inf")}, {"rate": "a"}, {"lora_rank": -1},
+     {"lora_rank": 2.5}, {"lora_alpha": -3}, {"lora_alpha": 0}, {"log_every": 0}, {"seed": -1}, {"warmup": None},
+     {"clip": float("nan")}, {"clip": 0}, {"clip": "a"}, {"micro_tokens": "a"}, {"micro_tokens": -1}, {"precision": "fp8"},
+     {"restart": 400}, {"restart": -1}, {"checkpoint_seconds": -1}, {"optimizer": ["adamw"]}],
+    ids=str,
 )  # fmt: skip
 def test_bad_configurations_are_refused(change):
-    with pytest.raises(RadliteError):
+    with pytest.raises(RadliteError, match=next(iter(change))):
         TrainConfig(**change)
+
+
+def test_the_help_tells_the_defaults_and_what_suits_a_large_model(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    told, demo = " ".join(capsys.readouterr().out.split()), DemoConfig()
+    humans = round(demo.robot_per_batch * demo.ratio)
+    assert f"{demo.robot_per_batch} robot samples a step, {humans} human ones and {demo.blind_per_batch} without" in told
+    assert f"a rate of {demo_training(demo.steps).rate:g}" in told
+    assert "--rate 2e-4" in told and "--micro-tokens 2400" in told and "--checkpointing" in told
+
+
+def test_a_process_of_a_launch_loads_onto_its_own_card(monkeypatch, clips, tmp_path):
+    """Not onto the first one, where that of the first process lies."""
+    used = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", used.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+    def loaded(name, device, quantize):
+        used.append(device)
+        raise RadliteError("a model", "none", "this is far enough")
+
+    monkeypatch.setattr("radlite.bases.load_vlm", loaded)
+    data = ["--robot", str(clips["robot"]), "--human", str(clips["human"]), "--out", str(tmp_path)]
+    assert main(["train", *data]) == 2 and used == ["cuda:1", "cuda:1"]
 
 
 # -------------------------------------------------------------------------------------------------- accidents
@@ -353,7 +422,6 @@ def test_a_damaged_adapter_is_refused(base, vlm, finished, tmp_path, how):
 
 def test_an_adapter_with_too_few_weights_is_refused_and_leaves_the_base(base, finished, tmp_path):
     """Its checksums are right, but LoRA's start would silently stand in for what is missing."""
-    from safetensors.torch import save_file
 
     def fill(folder):
         copy_files(finished, folder)
