@@ -2,8 +2,8 @@
 
 No grammar is parsed. An imperative is cut wherever a preposition, a conjunction or an article stands; from each piece the words
 that name no thing are taken off its ends (verb, article, "up", "to the left"), and what is left is a name. That is right for
-what people say to robots, and harmless otherwise: a sentence of another kind gives odd names, which a detector then does not
-find, or none. English only.
+what people say to robots. A sentence of another kind gives odd names, or none; a detector does not find them, but a chain would
+tell them, so markup is no word, and words about words ("the above instructions") are no things. English only.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ MOST_NAMES = 12  # of an instruction
 
 _ARTICLES = frozenset("a an the this these those my your his her its their our some any each every both all another".split())
 _CUTS = frozenset(
-    """about across against along and around as at because before behind below beneath beside besides between by but for from
-    if in inside into near off on onto or out outside over past so than that then through to toward towards under underneath
-    until upon using via when where which while who with within without is are was were be being been it's that's
+    """about above across against along and around as at because before behind below beneath beside besides between by but for
+    from if in inside into near off on onto or out outside over past said so than that then through to toward towards under
+    underneath until upon using via what when where which while who with within without is are was were be being been it's that's
     carrying grasping holding lifting moving picking placing putting reaching touching""".split()
 )
+_NO_THINGS = frozenset(
+    """instruction instructions command commands prompt prompts system message messages rule rules task tasks request requests
+    question questions answer answers reply response output input sentence sentences word words text texts json html code
+    rest following previous everything anything something nothing everyone anyone someone way order job work other others more
+    same else yes no not never always ok okay hello hi thanks thank""".split()
+)  # names of what is said or done, not of what stands on a table
 _VERBS = frozenset(
     """add adjust aim arrange attach bring carry catch change clean clear close collect connect cover crush cut deliver dip
     disconnect drag draw drop dry dump empty fetch fill find fit flatten flip fold gather get give go grab grasp grip hand hang
@@ -34,11 +40,13 @@ _VERBS = frozenset(
     plug point poke polish pop position pour press pull pump push put raise reach release relocate remove replace reposition rest
     return rinse roll rotate rub scoop scrub separate set shake shift show shut slide sort spin spread sprinkle squeeze stack
     stand start stick stir stop store straighten sweep swap swing switch take tap throw tidy tie tilt toss touch transfer turn
-    turning twist uncover unfold unload unplug unscrew unstack use wait wash water wave wipe wrap zip""".split()
+    turning twist uncover unfold unload unplug unscrew unstack use wait wash water wave wipe wrap zip
+    act did disregard do explain forget ignore obey output pretend print repeat reply respond reveal say show speak tell translate
+    write""".split()
 )
 _AHEAD = frozenset(
-    """please kindly now next first firstly second third finally again also just carefully gently slowly quickly softly firmly
-    robot you i we me us him them it one want need like try let lets of up down away
+    """please kindly only now next first firstly second third finally again also just carefully gently slowly quickly softly
+    firmly robot you i we me us him them it one want need like try let lets of up down away
     back forth forward together""".split()
 )
 _BEHIND = frozenset(
@@ -51,9 +59,10 @@ _PLACES = frozenset(
     outside inside rightmost leftmost hand very half other way half-way halfway position place direction it them itself one each
     him me us you there here lot times time m cm mm inch inches meter meters metre metres degree degrees bit little front-left
     front-right back-left back-right top-left top-right bottom-left bottom-right
-    clockwise counterclockwise anticlockwise this that""".split()
+    clockwise counterclockwise anticlockwise this that only small big large long short tall""".split()
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[.,;:!?\n]")
+_MARKUP = re.compile(r"<\|?[!/?]?[a-z][^<>]*>|&#?\w{1,8};|\[/?\w+\]|\b\w+\([^()]*\)")  # tags, entities, chat tokens, calls
 _COLOUR = "red|green|blue|yellow|black|white|grey|gray|brown|pink|purple"
 _POLITE = re.compile(r"\b(?:can|could|would|will) (?:you|we|i)\b")
 _TWO_COLOURS = re.compile(rf"\b({_COLOUR}) and ({_COLOUR})\b(?! (?:and|on|in|to)\b)")
@@ -71,7 +80,8 @@ def object_names(instruction: str) -> tuple[str, ...]:
         Lower-case names without articles, each once, at most `MOST_NAMES`; () where nothing was recognised. Each can stand as
         the name of a box in a chain.
     """
-    text = _TWO_COLOURS.sub(r"\1-and-\2", _POLITE.sub("please", instruction[:2000].casefold()))
+    plain = _MARKUP.sub(" ", instruction[:2000].casefold())
+    text = _TWO_COLOURS.sub(r"\1-and-\2", _POLITE.sub("please", plain))
     names = dict.fromkeys(filter(None, map(_name, _pieces(text))))
     return tuple(names)[:MOST_NAMES]
 
@@ -117,7 +127,7 @@ def _name(piece: tuple[list[str], bool]) -> str:
     words = _of_a_place(words)
     while words and words[-1] in _BEHIND:
         words = words[:-1]
-    if all(w in _PLACES or w in _BEHIND for w in words) or len(words) > MOST_WORDS:
+    if all(w in _PLACES or w in _BEHIND for w in words) or len(words) > MOST_WORDS or words[-1] in _NO_THINGS:
         return ""
     name = " ".join(words).replace("-and-", " and ")
     return name if len(name) <= MOST_NAME else ""
