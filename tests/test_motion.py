@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from radlite import EpisodeDataset, RadliteError
 from radlite.annotate.evidence import GripperTrack, View
-from radlite.annotate.hindsight import motion_in_space, motion_in_view
+from radlite.annotate.hindsight import Motion, leads_along, motion_in_space, motion_in_view
 from radlite.annotate.motion import Axes, jitter, metric_path, moves, runs, smoothed, triangulate
-from radlite.annotate.subtasks import SUBTASKS, subtasks
+from radlite.annotate.subtasks import SUBTASKS, backed, subtasks
 from radlite.tabletop.viewpoint import HOME_VIEW, Viewpoint
 
 SIDE_VIEW = Viewpoint(elevation=25.0, azimuth=75.0)
@@ -133,8 +133,105 @@ def test_whatever_the_path_there_is_one_label_a_known_frame(length, seed):
     path, open_ = random.normal(0, 0.1, (length, 3)), random.integers(0, 2, length).astype(float)
     path[random.random(length) < 0.2] = np.nan
     labels = subtasks(path[:, :2], path[:, 2], open_, 5.0)
-    assert [label is None for label in labels] == np.isnan(path[:, 0]).tolist()
+    told = np.zeros(length, bool)
+    for run in runs(path):
+        told[run] = run.stop - run.start > 1  # nobody sees where a hand goes that is seen once
+    assert [label is not None for label in labels] == told.tolist()
     assert set(labels) - {None} <= set(SUBTASKS)
+    assert all(mine in (label, None) for mine, label in zip(backed(labels, open_), labels, strict=True))
+
+
+def picked(lost: slice) -> tuple[GripperTrack, np.ndarray]:
+    """A hand that reaches away, lowers, grasps, lifts and carries on to the left, not seen in between; and its pixels."""
+    corners = [(200, 140), (140, 80), (140, 120), (140, 120), (140, 60), (60, 60)]
+    points = np.stack([np.interp(np.arange(24), [0, 6, 10, 12, 16, 23], axis) for axis in zip(*corners, strict=True)], 1)
+    exact = points.copy()
+    points[lost] = np.nan
+    return track(points, np.r_[np.ones(11), np.zeros(13)]), exact
+
+
+def test_behind_a_gap_only_what_the_picture_measures_has_the_same_origin():
+    """One view splits the picture's vertical by subtasks, and while nobody sees the hand there are none."""
+    gapped, exact = picked(slice(13, 18))
+    motion = motion_in_view(gapped, 5.0)
+    assert np.isnan(motion.path[13:18]).all() and np.isfinite(motion.path[:13]).all() and np.isfinite(motion.path[18:]).all()
+    assert motion.joined == (False, True, False)
+    left = (exact[0, 0] - exact[20, 0]) * 0.09 / 30
+    for here, there in ((0, 20), (20, 0)):
+        offset = motion.offset(here, there)
+        assert np.isnan(offset[[0, 2]]).all() and abs(offset[1]) == pytest.approx(left, abs=0.01)
+    assert np.isfinite(motion.offset(2, 11)).all() and np.isfinite(motion.offset(22, 19)).all()
+    whole = motion_in_view(picked(slice(0, 0))[0], 5.0)
+    assert np.isfinite(whole.offset(0, 20)).all()
+    np.testing.assert_allclose(motion.path[:12] - motion.path[0], whole.path[:12] - whole.path[0], atol=0.01)
+
+
+def test_a_gap_at_the_start_leaves_the_rest_known():
+    motion = motion_in_view(picked(slice(0, 3))[0], 5.0)
+    assert np.isnan(motion.path[:3]).all() and np.isfinite(motion.path[3:]).all()
+
+
+def test_what_is_measured_on_every_axis_is_known_across_a_gap():
+    path = np.cumsum(np.full((12, 3), 0.03), 0)
+    path[5:8] = np.nan
+    level = motion_in_view(picked(slice(13, 18))[0], 5.0, Axes(up="up"))
+    assert level.joined == (True, True, True) and np.isfinite(level.offset(0, 20)[1:]).all() and np.isnan(level.offset(0, 20)[0])
+    np.testing.assert_allclose(motion_in_space(path, np.ones(12), 5.0).offset(2, 10), [0.24] * 3, atol=0.02)
+
+
+def test_a_subtask_that_leads_into_a_gap_has_no_known_way():
+    path = np.cumsum(np.full((6, 3), 0.03), 0)
+    path[3] = np.nan
+    motion = Motion(path, ("reach", "reach", "reach", None, "reach", "reach"), (None,) * 6)
+    assert np.isnan(motion.way(0)).all() and np.isnan(motion.way(2)).all()
+    np.testing.assert_allclose(motion.way(4), [0.03] * 3)  # what ends with the clip ends
+    still = Motion(path, ("grasp",) * 3 + (None,) + ("hold",) * 2, (None,) * 6)
+    assert not still.way(2).any()  # what goes nowhere goes nowhere
+
+
+@pytest.mark.parametrize(
+    "labels, told",
+    [
+        ("hold hold hold", ". . ."),
+        ("lift carry release retreat", ". . . retreat"),
+        ("reach grasp lift release release stop", "reach grasp lift release release stop"),
+        ("grasp place . . hold", "grasp place . . hold"),  # closed before and after the gap
+        ("grasp release retreat . lift", "grasp release retreat . ."),
+        ("reach . lift hold", "reach . . ."),  # it closed where nobody saw it
+    ],
+)
+def test_nothing_is_held_that_was_not_seen_to_be_grasped(labels, told):
+    given = [None if word == "." else word for word in labels.split()]
+    closed = [float(label not in ("lift", "carry", "place", "hold", "release")) for label in given]
+    assert backed(given, np.array(closed)) == tuple(None if word == "." else word for word in told.split())
+
+
+def test_a_hand_that_is_open_when_last_seen_holds_nothing_by_then():
+    labels = ["grasp", "lift", "lift", "hold", "hold", None, "lift"]
+    assert backed(labels, np.array([1, 0, 0, 1, 1, np.nan, 0])) == ("grasp", "lift", "lift", None, None, None, None)
+    noisy = np.array([1, 0, 1, 0, 0, np.nan, 0])
+    assert backed(labels, noisy) == tuple(labels)  # one noisy frame is outvoted
+
+
+@pytest.mark.parametrize(
+    "move, way, right",
+    [
+        ("move forward", (0.21, 0.10, 0), True),  # a window shortens long ways, and loses the lesser axes
+        ("move forward left", (0.21, 0.10, 0), True),
+        ("move left", (0.21, 0.10, 0), False),
+        ("move forward down", (0.06, 0, 0), False),
+        ("move down", (0, 0, 0), False),
+        ("move down", (0, 0, -0.004), False),  # 0 cm, as it is told
+        ("move up", (0, 0, -0.05), False),
+        ("stop", (0, 0, -0.02), True),
+        ("stop", (0, 0, -0.05), False),
+        ("close gripper", (0, 0, 0), True),
+        ("move down", (0, np.nan, -0.05), True),
+        ("move left", (0, np.nan, -0.05), False),
+    ],
+)
+def test_a_move_is_told_with_a_way_that_it_leads_along(move, way, right):
+    assert leads_along(move, np.array(way, float)) is right
 
 
 @pytest.mark.parametrize("views, least", [(2, 0.80), (1, 0.72)])

@@ -2,6 +2,7 @@
 
 One view cannot tell height from distance: up in the picture is both. The subtask tells: a hand that lowers onto a thing moves
 down, one that reaches for it moves across the table. So subtasks are found first, and then what the picture's vertical meant.
+While nobody sees the hand there is no subtask, so nobody knows either by how much it rose or went away meanwhile.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radlite.actions import ACTION_DIM, GRIPPER, primitive
+from radlite.actions import ACTION_DIM, GRIPPER, primitive, primitive_to_vector
 from radlite.annotate.evidence import GripperTrack
-from radlite.annotate.motion import ABOVE, DIRECTIONS, PALM, Axes, metric_path, moves, smoothed
-from radlite.annotate.subtasks import subtasks
+from radlite.annotate.motion import ABOVE, DIRECTIONS, PALM, Axes, metric_path, moves, runs, smoothed
+from radlite.annotate.subtasks import backed, subtasks
 
 FORWARD, LEFT, UP = range(3)
 MOMENT = 2  # frames for which two cameras may differ about a change of grip
@@ -31,11 +32,24 @@ class Motion:
             unless a calibrated camera or robot gave it. An axis that nothing measured is NaN throughout.
         subtasks: about to be carried on, out of `SUBTASKS`, or None.
         moves: primitive about to be executed, or None.
+        joined: of the three axes, whether the path has one origin on it throughout. Where it has not, every known run has one of
+            its own, and two places on both sides of a gap are not to be compared (`offset`).
     """
 
     path: np.ndarray
     subtasks: tuple[str | None, ...]
     moves: tuple[str | None, ...]
+    joined: tuple[bool, bool, bool] = (True, True, True)
+
+    def unbroken(self, start: int, stop: int) -> bool:
+        """Whether the hand is known in all frames from start to stop, both included."""
+        low, high = sorted((start, stop))
+        return bool(np.isfinite(self.path[low : high + 1]).any(1).all())
+
+    def offset(self, here: int, there: int) -> np.ndarray:
+        """From the gripper at one frame to where it is at another, (3,) metres forward, left, up; NaN on axes nobody knows."""
+        change = self.path[there] - self.path[here]
+        return change if self.unbroken(here, there) else np.where(self.joined, change, np.nan)
 
     def change(self, subtask: str, t: int, back: bool = False) -> int | None:
         """The frame nearest to t, from it on or (`back`) before it, in which `subtask` is about to happen; None without one."""
@@ -54,9 +68,13 @@ class Motion:
         """What is left of the subtask of frame t, (3,) metres forward, left, up; NaN on axes that nobody knows.
 
         Lowering and lifting go one way only, and grasping goes nowhere: what the path does besides is noise, or a hand that
-        trembles, and means nothing for the subtask.
+        trembles, and means nothing for the subtask. Of one that leads into a gap nobody saw the end: all NaN, since as far as it
+        was seen is not as far as it goes.
         """
-        change = self.path[self.end_of_subtask(t)] - self.path[t]
+        end = self.end_of_subtask(t)
+        if self.subtasks[t] in (*_ACROSS, *_UPRIGHT) and self.subtasks[end] == self.subtasks[t] and end + 1 < len(self.subtasks):
+            return np.full(3, np.nan)
+        change = self.path[end] - self.path[t]
         if self.subtasks[t] in _ACROSS:
             return change
         left = np.where(np.isnan(change), np.nan, 0.0)
@@ -69,15 +87,28 @@ def moves_on_the_way(motion: Motion, threshold: float) -> tuple[str | None, ...]
     """Primitives that follow from the way to the end of the subtask, as MOVE REASONING tells it, instead of from a window.
 
     They are what somebody would do who heads there by a share of the way at every step: every axis with more than `threshold`
-    metres left is named, the jaws while they are about to grasp or let go. None where the subtask is not known.
+    metres left is named, the jaws while they are about to grasp or let go. None where the subtask or its way is not known.
     """
     labels: list[str | None] = []
     for t, subtask in enumerate(motion.subtasks):
-        change = np.zeros(ACTION_DIM)
-        change[: UP + 1] = np.nan_to_num(motion.way(t))
+        change, way = np.zeros(ACTION_DIM), motion.way(t) if subtask is not None else np.full(3, np.nan)
+        change[: UP + 1] = np.nan_to_num(way)
         change[GRIPPER] = {"grasp": -1.0, "release": 1.0}.get(subtask, 0.0)
-        labels.append(None if subtask is None else primitive(change, threshold, np.inf, rotations=False))
+        labels.append(None if np.isnan(way).all() else primitive(change, threshold, np.inf, rotations=False))
     return tuple(labels)
+
+
+def leads_along(move: str, way: np.ndarray, threshold: float = 0.03) -> bool:
+    """Whether a primitive leads along a way (3,), metres forward, left, up, so that the one can be told as the other's reason.
+
+    Every direction that it names has to be the way's, in whole centimetres, as they are told; and it has to name the longest of
+    the way's, unless that is less than `threshold` metres. A primitive of a window looks past the subtask's end and may not.
+    """
+    signs = primitive_to_vector(move)[: UP + 1]
+    told = np.rint(100 * np.nan_to_num(way))
+    longest = int(np.abs(told).argmax())
+    asked = abs(told[longest]) < 100 * threshold or signs[longest] != 0
+    return bool(asked and (np.sign(told) == signs)[signs != 0].all())
 
 
 def agreed(views: Sequence[np.ndarray]) -> np.ndarray:
@@ -107,7 +138,8 @@ def motion_in_space(path: np.ndarray, open_: np.ndarray, fps: float, **rule: flo
         rule: window and threshold of `moves`.
     """
     clean = smoothed(path)
-    return Motion(clean, subtasks(clean[:, :UP], clean[:, UP], open_, fps), moves(clean, open_, fps, **rule))
+    labels = subtasks(clean[:, :UP], clean[:, UP], open_, fps)
+    return Motion(clean, backed(labels, open_), moves(clean, open_, fps, **rule))
 
 
 def motion_in_view(
@@ -131,20 +163,24 @@ def motion_in_view(
     path = smoothed(metric_path(track, flat, palm))
     sideways, (vertical, sign) = DIRECTIONS[axes.right][0], DIRECTIONS[axes.up]
     labels = subtasks(path[:, [sideways]], sign * path[:, vertical], track.open, fps)
-    seen = {sideways, vertical}
-    if vertical != UP and set(labels) & set(_UPRIGHT):
+    seen, split = {sideways, vertical}, {vertical, UP} if vertical != UP else set()
+    if split and set(labels) & set(_UPRIGHT):
         path = _stood_up(path, vertical, sign, labels, axes.elevation)
         seen.add(UP)
     said = moves(path, track.open, fps, **rule)
     path[:, sorted({FORWARD, LEFT, UP} - seen)] = np.nan
-    return Motion(path, labels, said)
+    return Motion(path, backed(labels, track.open), said, tuple(axis not in split for axis in (FORWARD, LEFT, UP)))
 
 
 def _stood_up(path: np.ndarray, vertical: int, sign: int, labels: tuple[str | None, ...], elevation: float) -> np.ndarray:
-    """The picture's vertical as height in the subtasks that go up or down, and along the table in the others."""
-    result, step = path.copy(), np.nan_to_num(np.diff(path[:, vertical]))
-    upright = np.array([label in _UPRIGHT for label in labels[:-1]], bool)
-    angle = np.deg2rad(elevation)
-    result[1:, UP] += np.cumsum(np.where(upright, sign * step, 0)) / np.cos(angle)
-    result[1:, vertical] = result[0, vertical] + np.cumsum(np.where(upright, 0, step)) / np.sin(angle)
+    """The picture's vertical as height in the subtasks that go up or down, and along the table in the others.
+
+    Each known run begins where the picture has it and at height 0: which of both the gap before it was for, nobody knows.
+    """
+    result, angle = path.copy(), np.deg2rad(elevation)
+    for run in runs(path):
+        step = np.diff(path[run, vertical])
+        upright = np.array([label in _UPRIGHT for label in labels[run][:-1]], bool)
+        result[run, UP][1:] += np.cumsum(np.where(upright, sign * step, 0)) / np.cos(angle)
+        result[run, vertical][1:] = path[run.start, vertical] + np.cumsum(np.where(upright, 0, step)) / np.sin(angle)
     return result

@@ -2,7 +2,8 @@
 
 The sentences are those of the tabletop, so that human video mixes with robot data that says the same. They are written in
 hindsight, as ECoT's are: where the hand will close its grip is where the thing is, where it lets go is the goal, and the way is
-that to the end of the subtask.
+that to the end of the subtask. What hindsight has not seen is not said: no step of a plan without a grasp, no goal where nothing
+was let go of, no length across a gap in which nobody knows which way it was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from radlite.annotate.gripper_pixels import project
-from radlite.annotate.hindsight import UP, Motion
+from radlite.annotate.hindsight import UP, Motion, leads_along
 from radlite.annotate.narrator import Evidence, measured, pixel, task_text
 from radlite.annotate.nouns import object_names
 from radlite.phrases import SUBTASK_WORDS, centimetres, offset_text
@@ -50,7 +51,12 @@ class Roles:
 
 
 class RuleNarrator:
-    """Writes chains by rules. Frames whose subtask or grip nobody knows keep a shorter chain."""
+    """Writes chains by rules. Frames whose subtask or grip nobody knows keep a shorter chain.
+
+    MOVE REASONING is told where it is a reason: a way that MOVE does not lead along (`hindsight.leads_along`) is left out.
+    """
+
+    identity = "rules, version 2"  # count up with every change of the words, so that stored ones of older rules are not taken
 
     def narrate(self, evidence: Evidence) -> list[Reasoning]:
         """See `Narrator`."""
@@ -71,11 +77,16 @@ def roles_of(evidence: Evidence) -> Roles:
     thing = _at(evidence, closes) or next(iter(named), UNNAMED)
     last = motion.change("release", len(motion.subtasks), back=True) if closes is not None else None  # some grasp twice
     opens = last if last is not None and last > closes else None
-    others = [name for name in named if name != thing]
+    others = [name for name in named if name != thing and not _left_behind(name, evidence.instruction)]
     place = (_at(evidence, opens, (thing,)) if opens is not None else None) or next(iter(others), None)
     said = re.search(rf"\b(on|onto|in|into|inside|under|near|by|beside|behind)\b[\w ]*\b{re.escape(place)}\b",
                      evidence.instruction.casefold()) if place else None  # fmt: skip
     return Roles(thing, place, said[1] if said else "to", None if place else _way(evidence, closes, opens))
+
+
+def _left_behind(name: str, instruction: str) -> bool:
+    """Whether the words say that something is taken from there: no goal, then."""
+    return bool(re.search(rf"\b(from|off|out of) (\w+ )?{re.escape(name)}\b", instruction.casefold()))
 
 
 def _way(evidence: Evidence, closes: int | None, opens: int | None) -> str | None:
@@ -104,16 +115,18 @@ def _at(evidence: Evidence, t: int | None, besides: tuple[str, ...] = ()) -> str
 
 
 def plan_text(motion: Motion | None, roles: Roles) -> str | None:
-    """The steps that were seen to be done, numbered; None where none were."""
+    """The steps that were seen to be done, numbered; None where nothing was grasped: a hand that waves has no plan to show."""
     done = set(motion.subtasks) if motion else set()
+    if "grasp" not in done:
+        return None
     goal = f"{roles.preposition} the {roles.place}" if roles.place else roles.way or "down"
     steps = [(("reach", "lower"), f"reach the {roles.thing}"), (("grasp",), "grasp it"),
              (("place", "release"), f"put it {goal}"), (("release",), "let go")]  # fmt: skip
-    if not done & {"place", "release"}:
+    if "release" not in done and not (roles.place and "place" in done):  # a hand that sinks a little has put nothing down
         where = f"to the {roles.place}" if roles.place else "away"
         steps[2:] = [(("lift", "hold"), "lift it"), (("carry",), f"carry it {where}")]
     said = [text for subtasks, text in steps if done & set(subtasks)]
-    return " ".join(f"{k}. {text}" for k, text in enumerate(said, 1)) + "." if said else None
+    return " ".join(f"{k}. {text}" for k, text in enumerate(said, 1)) + "."
 
 
 def _words(evidence: Evidence, roles: Roles, t: int) -> dict[str, str]:
@@ -123,12 +136,19 @@ def _words(evidence: Evidence, roles: Roles, t: int) -> dict[str, str]:
     reason = _seen(evidence, roles, t)
     words = {"subtask_reason": reason} if reason else {}
     if subtask is not None:
-        goal = f"to the {roles.place or 'goal'}"
-        words["subtask"] = SUBTASK_WORDS[subtask].format(x=roles.thing, y=goal) + "."
+        goal = f"to the {roles.place or 'goal'}" if roles.place or motion.change("release", t) is not None else ""
+        words["subtask"] = SUBTASK_WORDS[subtask].format(x=roles.thing, y=goal).strip() + "."
+        jaws = "closed" if subtask in _SHUT else "open"
         way = centimetres(motion.way(t))
-        if way:
-            words["move_reason"] = f"The way is {way}, jaws {'closed' if subtask in _SHUT else 'open'}."
+        if way and _reason_of(evidence.moves[t], motion.way(t), jaws):
+            words["move_reason"] = f"The way is {way}, jaws {jaws}."
     return words
+
+
+def _reason_of(move: str | None, way: np.ndarray, jaws: str) -> bool:
+    """Whether MOVE, where there is one, follows from this way and these jaws."""
+    other = {"open": "close gripper", "closed": "open gripper"}[jaws]
+    return move is None or (other not in move and leads_along(move, way))
 
 
 def _seen(evidence: Evidence, roles: Roles, t: int) -> str | None:
@@ -137,31 +157,48 @@ def _seen(evidence: Evidence, roles: Roles, t: int) -> str | None:
     if point is None or opened is None:
         return None
     held = motion is not None and motion.subtasks[t] in _HELD
-    state = f"holds the {roles.thing}" if held else f"is {'open' if opened else 'closed'}"
+    state = f"holds the {roles.thing}" if held and not opened else f"is {'open' if opened else 'closed'}"
     height = f", {round(motion.path[t, UP] * 100)} cm high" if evidence.heights and motion is not None else ""
     said = [f"The gripper [{point[0]}, {point[1]}] {state}{height}"]
-    if motion is not None and motion.subtasks[t] is not None:
-        said += _offsets(motion, roles, t, held)
+    if motion is not None and motion.subtasks[t] is not None and not (held and opened):
+        said += _offsets(evidence, roles, t, held)
     return "; ".join(said) + "."
 
 
-def _offsets(motion: Motion, roles: Roles, t: int, held: bool) -> list[str]:
+def _offsets(evidence: Evidence, roles: Roles, t: int, held: bool) -> list[str]:
     """Where thing and goal are, as far as the clip shows it later."""
-    goal, path = roles.goal, motion.path
+    goal, motion = roles.goal, evidence.motion
     closes, opens = motion.change("grasp", t), motion.change("release", t)
     if held:
-        here = offset_text(roles.thing, path[t] - path[t])  # as the tabletop says of a thing that is only picked up
-        return [f"{offset_text(goal, path[opens] - path[t])} it" if opens is not None else here]
+        if opens is not None:
+            return _told(goal, motion.offset(t, opens), " it")
+        # as the tabletop says of a thing that is only picked up; one view measures nothing within a hand
+        return _told(roles.thing, np.zeros(3)) if evidence.heights and _in_grip(motion, t) else []
     if opens is not None and (closes is None or closes > opens):
         closes = None  # it is let go of before it is grasped again
     if closes is None:
         opens = motion.change("release", t, back=True)
         if opens is None:
             return []
-        there = f"the {goal} is {centimetres((path[t] - path[t])[:UP])} of it"  # where it was let go is the goal
-        return [offset_text(roles.thing, path[opens] - path[t]), there]
-    said = [offset_text(roles.thing, path[closes] - path[t])]
+        there = _of_it(goal, np.where(np.isnan(motion.path[t]), np.nan, 0.0))  # where it was let go is the goal
+        return [*_told(roles.thing, motion.offset(t, opens)), *there]
     opens = motion.change("release", closes)
-    if opens is not None:
-        said.append(f"the {goal} is {centimetres((path[opens] - path[closes])[:UP])} of it")
-    return said
+    there = _of_it(goal, motion.offset(closes, opens)) if opens is not None else []
+    return [*_told(roles.thing, motion.offset(t, closes)), *there]
+
+
+def _in_grip(motion: Motion, t: int) -> bool:
+    """Whether the thing was grasped before frame t and the hand never lost sight of since."""
+    closes = motion.change("grasp", t, back=True)
+    return closes is not None and motion.unbroken(closes, t)
+
+
+def _told(name: str, offset: np.ndarray, whose: str = "") -> list[str]:
+    """'the red can is 6 cm left, ...', or nothing where no axis is known."""
+    return [offset_text(name, offset) + whose] if np.isfinite(offset).any() else []
+
+
+def _of_it(goal: str, offset: np.ndarray) -> list[str]:
+    """'the goal is 6 cm left, 4 cm forward of it', or nothing where neither is known."""
+    across = centimetres(offset[:UP])
+    return [f"the {goal} is {across} of it"] if across else []

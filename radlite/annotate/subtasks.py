@@ -8,6 +8,8 @@ break it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from radlite.annotate.motion import runs
@@ -21,6 +23,7 @@ _NEXT = {
     "lift": ("carry", "place", "hold"), "carry": ("place", "release"), "place": ("release", "carry"),
     "release": ("retreat", "stop"), "retreat": ("stop", "reach"), "stop": ("reach", "lower"), "hold": ("carry", "place"),
 }  # fmt: skip
+_HELD = ("lift", "carry", "place", "release", "hold")  # something has to be in the hand
 _OPEN = np.array([name in ("reach", "lower", "grasp", "retreat", "stop") for name in SUBTASKS])
 
 # The prices below were fitted on 200 simulated demonstrations with noise, and rounded; benchmarks/annotation.py judges others.
@@ -37,7 +40,7 @@ _ENDS, _BEGINS = 3.0, 10.0  # a clip ends with stopping or holding up, and does 
 
 
 def subtasks(across: np.ndarray, up: np.ndarray, open_: np.ndarray, fps: float) -> tuple[str | None, ...]:
-    """The subtask about to be carried on at each frame, None where the path or the grip is unknown.
+    """The subtask about to be carried on at each frame; None where the path or the grip is unknown, or only in that one frame.
 
     Args:
         across: float (T, K), metres in directions that only motion across changes: forward and left of a path in space; of one
@@ -53,9 +56,30 @@ def subtasks(across: np.ndarray, up: np.ndarray, open_: np.ndarray, fps: float) 
     labels: list[str | None] = [None] * len(everything)
     for run in runs(everything):
         part = everything[run]
+        if len(part) < 2:
+            continue  # nobody sees where a hand goes that is seen once
         costs = _costs(part[:, :-2], part[:, -2], _empty_first(part[:, -1] > 0.5), fps)
         labels[run] = [SUBTASKS[k] for k in _cheapest(costs, _TRANSITIONS)]
     return tuple(labels)
+
+
+def backed(labels: Sequence[str | None], open_: np.ndarray) -> tuple[str | None, ...]:
+    """The labels without those that say something is held where nobody saw it; they become None.
+
+    A hand that comes in closed, or closes unseen, may hold nothing. One that was seen to grasp holds on, also through a gap with
+    a closed hand before and after it. One that is open (T,) from some frame on until it is lost sight of holds nothing in these.
+    """
+    empty, after = np.zeros(len(labels), bool), None
+    for t in reversed(range(len(labels))):
+        ends = after not in _HELD or empty[t + 1]
+        empty[t] = labels[t] in _HELD and labels[t] != "release" and ends and open_[t] > 0.5
+        after = labels[t]
+    told, holds = [], False
+    for label, gone in zip(labels, empty, strict=True):
+        if label is not None and (label not in _HELD or gone):
+            holds = label == "grasp"
+        told.append(label if holds or label not in _HELD else None)
+    return tuple(told)
 
 
 def _empty_first(open_: np.ndarray) -> np.ndarray:
