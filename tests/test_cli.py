@@ -138,6 +138,13 @@ def test_predict_a_video(base, taught, few, robot, tmp_path, capsys):
     assert len(read_video(out, 10)[0]) == 3
 
 
+def test_an_overlay_that_cannot_be_written_is_told_before_the_work(base, taught, few, picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("radlite.policy.load_policy", lambda *_: pytest.fail("the policy was loaded"))
+    (tmp_path / "file").write_text("")
+    assert main(predict_argv(base, taught, picture, tmp_path / "file" / "overlay.png", few)) == 2
+    assert "to write" in said(capsys).err
+
+
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     assert "python" in said(capsys).out
@@ -252,6 +259,17 @@ def test_a_stage_whose_files_are_gone_is_done_again(ran, monkeypatch):
     monkeypatch.setattr(acting, "MAX_REASONING", 2)
     demo(out, size, progress=False)
     assert (out / "clips" / "rad_0.npz").exists()
+
+
+def test_a_stage_file_that_was_cut_off_is_done_again(ran, monkeypatch, capsys):
+    out, size = ran
+    stage = out / "stages" / "act_ecot.json"
+    was = stage.read_text()
+    stage.write_text(was[: len(was) // 2])
+    forbid(monkeypatch, "collect", "train")
+    monkeypatch.setattr(acting, "MAX_REASONING", 2)
+    demo(out, size, progress=False)
+    assert json.loads(stage.read_text())["key"] == json.loads(was)["key"] and "done again" in said(capsys).err
 
 
 def test_another_demo_in_the_same_folder_is_refused_before_anything_is_touched(ran, monkeypatch):
