@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from radlite.errors import RadliteError
 from radlite.escape import escaped, escaped_errors, say
-from radlite.writable import check_writable
+from radlite.formats.writable import check_writable
 
 if TYPE_CHECKING:
     from radlite.annotate.recipe import Recipe

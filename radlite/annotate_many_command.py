@@ -13,7 +13,7 @@ from radlite.annotate_command import add_recipe, recipe_of
 from radlite.data_command import share
 from radlite.errors import RadliteError
 from radlite.escape import escaped, escaped_errors, say
-from radlite.writable import check_writable
+from radlite.formats.writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ from radlite import setup_command as setup
 from radlite import train_command as training
 from radlite.errors import RadliteError
 from radlite.experiment import command as experiment
+from radlite.formats.writable import check_writable
 from radlite.memory import command as memory
-from radlite.writable import check_writable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

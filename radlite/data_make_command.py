@@ -137,8 +137,8 @@ def _run_relabel(args) -> None:
 
 def _run_robot_pixels(args) -> None:
     from radlite.annotate.robot_pixels import by_camera, by_detections
+    from radlite.formats.writable import check_writable
     from radlite.show.robot_pixels import write_robot_film
-    from radlite.writable import check_writable
 
     film = args.overlay or args.out.with_name(args.out.name + ".mp4")
     with escaped_errors():

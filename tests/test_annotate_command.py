@@ -28,8 +28,8 @@ from radlite.annotate import (
 from radlite.annotate.landmarks import Landmarks, RecordedHands
 from radlite.annotate.pipeline import names_of
 from radlite.cli import main
+from radlite.formats.writable import check_writable
 from radlite.stages import Stages
-from radlite.writable import check_writable
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT, SIDE = 12, 64
