@@ -2,6 +2,8 @@
 
 import gc
 import json
+import shutil
+import warnings
 import weakref
 from pathlib import Path
 
@@ -11,12 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from radlite.adapter import with_lora
-from radlite.bases import LADDER, load_vlm
+from radlite.bases import LADDER, SHIPPED, is_small, load_vlm, suited_dtype
 from radlite.cli import main
+from radlite.collate import IGNORE, Batch
 from radlite.cross_entropy import cross_entropy
 from radlite.errors import RadliteError
-from radlite.memory.plan import Memory, memory
+from radlite.loss import rad_loss
+from radlite.memory.plan import Memory, card_dtype, configuration, memory
 from radlite.memory.trace import Storages
+from radlite.vlm import recompute_layers
 from tests import models
 
 MEGABYTE = 1_000_000
@@ -43,10 +48,10 @@ def quantised_bytes(model):
 
 @pytest.mark.parametrize("quantize", [None, "nf4"])
 def test_weights_adapters_and_moments_are_those_of_the_tensors(folder, quantize):
-    """Within 1%, of every class of model, whole and in four bits."""
+    """Within 1%, of every class of model as the loader has it, whole and in four bits, and of both optimisers."""
     if quantize:
         pytest.importorskip("bitsandbytes")
-    told = memory(folder, quantize, batch=2, tokens=300, rank=8, dtype=torch.float32)
+    told = memory(folder, quantize, batch=2, tokens=300, rank=8)
     vlm = load_vlm(folder, quantize=quantize)
     weights = bytes_of([*vlm.base.parameters(), *vlm.base.buffers()]) + (quantised_bytes(vlm.base) if quantize else 0)
     assert abs(told.weights - weights) <= 0.01 * weights
@@ -54,12 +59,50 @@ def test_weights_adapters_and_moments_are_those_of_the_tensors(folder, quantize)
     adapters = bytes_of([*model.parameters(), *model.buffers()]) + (quantised_bytes(model) if quantize else 0) - weights
     assert abs(told.adapters - adapters) <= 0.01 * adapters
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained)
-    for p in trained:
-        p.grad = torch.zeros_like(p)
-    optimizer.step()
-    moments = bytes_of([t for state in optimizer.state.values() for t in state.values()])
+    moments = moments_of(torch.optim.AdamW(trained))
     assert abs(told.optimizer - moments) <= 0.01 * moments
+
+
+@pytest.mark.parametrize("rank", [8, 32])
+def test_moments_in_eight_bits_are_those_of_the_tensors(folder, rank):
+    """Of tensors too small to be packed, too: most of a tiny model's are."""
+    library = pytest.importorskip("bitsandbytes")
+    told = memory(folder, batch=1, tokens=200, rank=rank, optimizer="paged_adamw_8bit")
+    vlm = load_vlm(folder)
+    model = with_lora(vlm.model, vlm.family, rank, vlm.lora_token_rows)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with warnings.catch_warnings(action="ignore"):  # a CPU has no pages
+        moments = moments_of(library.optim.PagedAdamW8bit(trained))
+    assert abs(told.optimizer - moments) <= 0.01 * moments
+    assert rank == 32 or any(p.numel() < 4096 for p in trained)  # which are in float32
+
+
+def moments_of(optimizer):
+    """Bytes of all tensors in the state of an optimiser after one step, each storage once."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            p.grad = torch.zeros_like(p)
+    optimizer.step()
+    return bytes_of([t for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor)])
+
+
+def test_a_small_folder_is_told_in_the_precision_it_is_loaded_in(folder, tmp_path, monkeypatch):
+    """The loader keeps a small base in float32, and so does what is told; a larger one is bfloat16 on a card."""
+    vlm, size = load_vlm(folder), sum(f.stat().st_size for f in folder.glob("*.safetensors"))
+    assert suited_dtype("cuda", is_small(size)) == torch.float32 == vlm.base.dtype
+    config = configuration(folder)
+    assert card_dtype(folder, config) == torch.float32
+    monkeypatch.setattr("radlite.memory.plan.is_small", lambda found: found != size)  # the same rule, asked the same
+    assert card_dtype(folder, config) == torch.bfloat16
+    hollow = tmp_path / "hollow"  # as a repository whose weights have not been fetched
+    shutil.copytree(folder, hollow, ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr("radlite.memory.plan.is_small", lambda found: abs(found - size) < 0.05 * size)
+    assert card_dtype(hollow, config) == torch.float32
+
+
+def test_a_small_folder_is_told_whole(tmp_path):
+    folder = models.save("smolvlm", tmp_path)
+    assert memory(folder, batch=1, tokens=120, rank=4) == memory(folder, batch=1, tokens=120, rank=4, dtype=torch.float32)
 
 
 def test_storages_are_counted_once_and_forgotten_when_freed():
@@ -74,42 +117,78 @@ def test_storages_are_counted_once_and_forgotten_when_freed():
     assert storages.peak == 8 * MEGABYTE
 
 
-def test_what_the_trace_says_is_what_a_real_step_holds(tmp_path):
-    """One forward and backward pass of the same model with real tensors, counted by an independent counter."""
+class Real(TorchDispatchMode):
+    """Counts what real tensors hold; shares nothing with `radlite.memory.trace`."""
 
-    class Real(TorchDispatchMode):
-        live, most = 0, 0
-        known = weakref.WeakSet()
+    def __init__(self):
+        super().__init__()
+        self.live, self.most, self.known = 0, 0, weakref.WeakSet()
 
-        @classmethod
-        def freed(cls, size):
-            cls.live -= size
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for t in tree_leaves(out):
+            if isinstance(t, torch.Tensor) and t.untyped_storage() not in self.known:
+                s = t.untyped_storage()
+                self.known.add(s)
+                self.live += s.nbytes()
+                weakref.finalize(s, self.freed, s.nbytes())
+                self.most = max(self.most, self.live)
+        return out
 
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            for t in tree_leaves(out):
-                if isinstance(t, torch.Tensor) and t.untyped_storage() not in self.known:
-                    s = t.untyped_storage()
-                    self.known.add(s)
-                    Real.live += s.nbytes()
-                    weakref.finalize(s, Real.freed, s.nbytes())
-                    Real.most = max(Real.most, Real.live)
-            return out
+    def freed(self, size):
+        self.live -= size
 
-    folder = models.save("smolvlm", tmp_path)
-    told = memory(folder, batch=3, tokens=400, rank=8, checkpointing=False, dtype=torch.float32)
-    vlm = load_vlm(folder, attention="sdpa")
-    model = with_lora(vlm.model, vlm.family, 8, vlm.lora_token_rows).train()
-    base = model.get_base_model()
-    ids = torch.full((3, 400), vlm.tokenizer.eos_token_id)
+
+@pytest.fixture
+def as_on_a_card(monkeypatch):
+    """What autocast does on a card and not on a CPU: LayerNorm in float32; and peft asks whether a card's is on."""
+    plain, on = torch.nn.functional.layer_norm, torch.is_autocast_enabled
+
+    def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
+        return plain(x.float(), shape, weight.float(), bias.float(), eps)
+
+    def apply():
+        monkeypatch.setattr(torch.nn.functional, "layer_norm", layer_norm)
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind="cpu": on(kind))
+
+    return apply
+
+
+@pytest.mark.parametrize(("quantize", "dtype"), [(None, None), ("nf4", None), ("nf4", torch.bfloat16)], ids=str)
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["all kept", "checkpointing"])
+@pytest.mark.parametrize("kind", [*models.KINDS, "radlite-tiny"])
+def test_what_the_trace_says_is_what_a_real_step_holds(kind, checkpointing, quantize, dtype, base, tmp_path, as_on_a_card):
+    """One pass of the same model through the loss that training takes, with real tensors, counted by an independent counter.
+
+    As on a card: LoRA in float32, products in bf16, with all the copies that this makes.
+    """
+    if quantize:
+        pytest.importorskip("bitsandbytes")
+    folder = base if kind == "radlite-tiny" else models.save(kind, tmp_path)
+    told = memory(folder, quantize, batch=2, tokens=200, rank=8, checkpointing=checkpointing, dtype=dtype)
+    as_on_a_card()
+    vlm = load_vlm(folder, dtype, quantize=quantize)
+    vlm.model = with_lora(vlm.model, vlm.family, 8, vlm.lora_token_rows).train()
+    if checkpointing:
+        recompute_layers(vlm.base)
+    ids = torch.full((2, 200), vlm.eos_id)
     ids[:, : vlm.image_tokens] = vlm.image_token_id
+    labels = ids.index_fill(1, torch.arange(vlm.image_tokens + 24), IGNORE)
     with Real() as real:
-        for p in (*base.parameters(), *base.buffers()):
-            real.known.add(p.untyped_storage())
-        pixels = vlm.family.pixels(torch.zeros(3, 3, vlm.image_size, vlm.image_size))
-        hidden = vlm.forward(ids, torch.ones_like(ids), pixels)[:, vlm.image_tokens + 24 :].flatten(0, 1)
-        cross_entropy(vlm.lm_head, hidden, torch.zeros(len(hidden), dtype=torch.long), vlm.vocabulary)[0].sum().backward()
-    assert abs(told.activations + told.logits - Real.most) <= 0.1 * Real.most
+        real.known.update(p.untyped_storage() for p in (*vlm.base.parameters(), *vlm.base.buffers()))
+        frames = torch.zeros(2, vlm.image_size, vlm.image_size, 3, dtype=torch.uint8)
+        batch = Batch(ids, torch.ones_like(ids), labels, torch.ones(2, 200), torch.ones_like(ids), vlm.pixel_values(frames))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = rad_loss(vlm, batch, detail=False).total
+        loss.backward()
+    assert abs(told.activations + told.logits - real.most) <= 0.1 * real.most
+
+
+def test_gradients_of_lora_are_float32(tmp_path):
+    """The base may be bfloat16: what is trained is not, and a step holds the gradient of each of its numbers in four bytes."""
+    folder = models.save("qwen3_vl", tmp_path)
+    least = memory(folder, batch=1, tokens=120, rank=512, dtype=torch.bfloat16)
+    assert least.activations >= least.optimizer  # gradients and a root of the second moments: as large as the two moments
 
 
 def test_every_switch_goes_its_way(tmp_path):
@@ -118,7 +197,8 @@ def test_every_switch_goes_its_way(tmp_path):
     assert memory(folder, batch=4, tokens=400).activations < 0.8 * plain.activations
     assert memory(folder, batch=8, tokens=400, checkpointing=False).activations > 1.7 * plain.activations
     assert memory(folder, "nf4", batch=4, tokens=400).weights < plain.weights
-    assert memory(folder, batch=4, tokens=400, optimizer="paged_adamw_8bit").optimizer * 4 == plain.optimizer
+    packed = memory(folder, batch=4, tokens=400, optimizer="paged_adamw_8bit").optimizer
+    assert plain.optimizer < 4 * packed < 3 * plain.optimizer  # small tensors stay whole, and blocks have scales
     assert memory(folder, batch=4, tokens=400, rank=64).adapters > plain.adapters
 
 
@@ -151,14 +231,92 @@ def test_architectures_have_as_many_weights_as_the_published_ones(name):
     assert sum(p.numel() for p in model.parameters()) == PUBLISHED[name]
 
 
-def test_wrong_wishes(tmp_path, capsys):
-    folder = models.save("smolvlm", tmp_path)
-    for wish in ({"quantize": "int3"}, {"optimizer": "sgd"}, {"tokens": 20}, {"batch": 0}, {"rank": 0}):
-        with pytest.raises(RadliteError):
-            memory(folder, **wish)
+@pytest.mark.parametrize("wish", [
+    {"quantize": "int3"}, {"optimizer": "sgd"}, {"optimizer": ["adamw"]}, {"tokens": 20}, {"batch": 0}, {"rank": 0},
+    {"batch": 2.5}, {"rank": "8"}, {"tokens": None}, {"batch": True},
+], ids=str)  # fmt: skip
+def test_wrong_wishes(wish, tmp_path):
+    with pytest.raises(RadliteError):
+        memory(models.save("smolvlm", tmp_path), **wish)
+
+
+def test_an_unknown_name(capsys):
     assert main(["memory", "--model", "gpt-9"]) != 0
     assert "qwen3-vl-2b" in capsys.readouterr().err
+    assert main(["memory"]) == 2 and "--card" in capsys.readouterr().err
     assert Memory(int(200e9), 0, 0, 0, 0).card is None
+
+
+EVIL = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()\n"
+
+
+@pytest.mark.parametrize("kind", ["evil", "qwen3_vl"])
+def test_code_that_comes_with_a_model_is_never_run(kind, tmp_path, monkeypatch):
+    """Not even by who answers yes to the question that transformers would ask."""
+    folder = models.save("qwen3_vl", tmp_path)
+    about = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "evil.Evil", "AutoModelForImageTextToText": "evil.Evil", "AutoTokenizer": "evil.Evil"}
+    (folder / "config.json").write_text(json.dumps(about | {"model_type": kind, "auto_map": auto}))
+    (folder / "evil.py").write_text(EVIL)
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+    if kind == "evil":
+        with pytest.raises(RadliteError):
+            memory(folder, batch=1, tokens=120, rank=4)
+    else:  # a known class is built by transformers' own code
+        assert memory(folder, batch=1, tokens=120, rank=4).total
+    assert not asked and not [*tmp_path.rglob("ran")]
+
+
+def _about(text=None, part=None, **changes):
+    def spoil(folder):
+        about = json.loads((folder / "config.json").read_text())
+        (about[part] if part else about).update(changes)
+        (folder / "config.json").write_text(json.dumps(about) if text is None else text)
+
+    return spoil
+
+
+@pytest.mark.parametrize("spoil", [
+    _about("{}"), _about("{"), _about("[]"), _about(""), _about(model_type="llama"),
+    _about(part="text_config", hidden_size=-64), _about(part="text_config", hidden_size="many"),
+    _about(part="text_config", hidden_size=65), _about(part="vision_config", hidden_size=63),
+    _about(part="vision_config", patch_size=0), _about(part="text_config", vocab_size=None),
+    lambda folder: [f.unlink() for f in folder.glob("*token*")],
+    lambda folder: (folder / "tokenizer.json").write_text("{"),
+], ids=["empty", "broken", "list", "nothing", "other class", "negative", "word", "odd", "odd tower", "no patch", "no words",
+        "no tokenizer", "broken tokenizer"])  # fmt: skip
+def test_files_of_which_no_model_can_be_built(spoil, tmp_path, capsys):
+    folder = models.save("smolvlm", tmp_path)
+    spoil(folder)
+    assert main(["memory", "--model", str(folder), "--batch", "1", "--tokens", "120"]) == 2
+    assert capsys.readouterr().err.startswith("radlite: expected")
+
+
+def test_which_rungs_fit_a_card(monkeypatch, capsys):
+    """Every rung with its total, four bits where the ladder says so; the rule is that of the smallest card."""
+    sizes = dict(zip([*SHIPPED, *LADDER], (0.1, 1.8, 2.5, 4.6, 7.0, 12.1), strict=True))
+    asked = []
+
+    def told(name, quantize, *more):
+        asked.append((name, quantize, *more[:2]))
+        return Memory(int(1e9 * sizes[name]), 0, 0, 0, 0)
+
+    monkeypatch.setattr("radlite.memory.plan.memory", told)
+    assert main(["memory", "--card", "8", "--batch", "2", "--tokens", "500", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rungs"]
+    assert asked == [(n, LADDER[n].quantize if n in LADDER else None, 2, 500) for n in sizes]
+    assert [r["total_gb"] for r in rows] == [*sizes.values()] and [r["fits"] for r in rows] == [True] * 5 + [False]
+    assert {"weights_gb", "adapters_gb", "optimizer_gb", "activations_gb", "logits_gb"} < set(rows[0])
+    assert main(["memory", "--card", "6.5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith(" fits")] == [*sizes][:4]
+    assert [line.split()[0] for line in lines if line.endswith("does not fit")] == [*sizes][4:]
+    assert main(["memory", "--card", "4", "--model", "qwen3-vl-2b"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "does not fit on a card of 4 GB; fits on one of 6 GB"
+    assert main(["memory", "--card", "8", "--model", "qwen3-vl-2b", "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["fits"] is True and one["card_gb"] == 6
 
 
 def test_losses_in_parts_are_the_losses(tmp_path):

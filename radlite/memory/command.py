@@ -1,4 +1,4 @@
-"""`radlite memory`: what a training step of a base takes, and on which card it fits."""
+"""`radlite memory`: what a training step of a base takes, and on which card it fits; or which rungs of the ladder fit a card."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import json
 def add(commands, command, whole) -> None:
     """Adds the command to a parser; `command` and `whole` are the command line's own helpers."""
     p = command(commands, "memory", run, "What a training step takes, told before anything is fetched or loaded.")
-    p.add_argument("--model", required=True, help="name of a base, a folder, or owner/name on the Hub")
-    p.add_argument("--quantize", choices=("nf4",), help="the base's language decoder in four bits")
+    p.add_argument("--model", help="name of a base, a folder, or owner/name on the Hub; with --card alone: every rung")
+    p.add_argument("--card", type=_size, metavar="GB", help="say what fits on a card of that size, 8 for example")
+    p.add_argument("--quantize", choices=("nf4",), help="the base's language decoder in four bits; rungs: as the ladder has it")
     p.add_argument("--batch", type=whole(1), default=4, help="sequences, each with a picture")
     p.add_argument("--tokens", type=whole(1), default=600, help="of a sequence, its picture's included")
     p.add_argument("--lora-rank", type=whole(1), default=32)
@@ -20,16 +21,64 @@ def add(commands, command, whole) -> None:
     p.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 
-def run(args) -> None:
-    """Prints it."""
-    from radlite.memory.plan import GB, memory
+def _size(text: str) -> float:
+    """An argparse type: gigabytes above 0."""
+    if not 0 < float(text) < float("inf"):
+        raise ValueError
+    return float(text)
 
-    found = memory(args.model, args.quantize, args.batch, args.tokens, args.lora_rank, args.checkpointing, args.optimizer)
+
+def run(args) -> None:
+    """Prints it.
+
+    Raises:
+        RadliteError: neither a model nor a card, or what `memory` does not take.
+    """
+    from radlite.errors import RadliteError
+
+    if args.model is None and args.card is None:
+        raise RadliteError("--model NAME, --card GB, or both", "neither", "--card 8 lists what fits on a card of 8 GB")
+    (_rungs if args.model is None else _one)(args)
+
+
+def _told(args, name: str, quantize: str | None):
+    from radlite.memory import plan
+
+    return plan.memory(name, quantize, args.batch, args.tokens, args.lora_rank, args.checkpointing, args.optimizer)
+
+
+def _one(args) -> None:
+    from radlite.memory.plan import GB
+
+    found = _told(args, args.model, args.quantize)
     if args.json:
+        fits = {} if args.card is None else {"fits": found.fits(args.card)}
         print(json.dumps({"model": args.model, "quantize": args.quantize, "batch": args.batch, "tokens": args.tokens,
-                          **found.to_dict(), "card_gb": found.card}, indent=1))
+                          **found.to_dict(), "card_gb": found.card, **fits}, indent=1))  # fmt: skip
         return
     for part, size in (*vars(found).items(), ("total", found.total)):
         print(f"{part:<12}{size / GB:9.2f} GB")
-    none = "fits on no usual card: try a smaller batch, or --quantize nf4"
-    print(f"fits on a card of {found.card} GB" if found.card else none)
+    usual = f"on one of {found.card} GB" if found.card else "on no usual card: try a smaller batch, or --quantize nf4"
+    if args.card is None:
+        print(f"fits {usual}".replace("on one of", "on a card of"))
+    elif found.fits(args.card):
+        print(f"fits on a card of {args.card:g} GB")
+    else:
+        print(f"does not fit on a card of {args.card:g} GB; fits {usual}")
+
+
+def _rungs(args) -> None:
+    """Every rung of the ladder, in four bits where the ladder says so or it was asked for."""
+    from radlite.bases import LADDER, SHIPPED
+    from radlite.memory.plan import GB
+
+    rows = []
+    for name in (*SHIPPED, *LADDER):
+        quantize = args.quantize or (LADDER[name].quantize if name in LADDER else None)
+        found = _told(args, name, quantize)
+        fits = found.fits(args.card)
+        rows.append({"model": name, "quantize": quantize, **found.to_dict(), "card_gb": found.card, "fits": fits})
+        if not args.json:  # a rung takes seconds: each is shown as soon as it is known
+            print(f"{name:<15}{quantize or 'whole':<6}{found.total / GB:8.2f} GB  {'fits' if fits else 'does not fit'}", flush=True)
+    if args.json:
+        print(json.dumps({"card_gb": args.card, "batch": args.batch, "tokens": args.tokens, "rungs": rows}, indent=1))

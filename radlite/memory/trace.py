@@ -10,6 +10,7 @@ import weakref
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import wrap_torch_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AttentionInterface
@@ -49,16 +50,21 @@ class Storages(TorchDispatchMode):
 
 
 class _Unpacked(torch.autograd.Function):
-    """A product with weights that are made whole for it and thrown away, forward and backward, as bitsandbytes does."""
+    """A product with weights that are made whole for it and thrown away, forward and backward, as bitsandbytes does.
+
+    Autocast does not reach into it, as it does not reach into bitsandbytes' own.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, rows: int, columns: int) -> Tensor:
         ctx.shape = rows, columns
-        return x @ x.new_empty(rows, columns).T
+        _whole = x.new_empty(rows, columns)  # there while the product is made
+        return x.new_empty(*x.shape[:-1], rows)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple:
-        return gradient @ gradient.new_empty(ctx.shape), None, None
+        _whole = gradient.new_empty(ctx.shape)
+        return gradient.new_empty(*gradient.shape[:-1], ctx.shape[1]), None, None
 
 
 class FourBits(nn.Linear):
@@ -73,7 +79,7 @@ class FourBits(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         product = _Unpacked.apply(x, self.out_features, self.in_features)
-        return product if self.bias is None else product + self.bias
+        return product.clone()  # by peft, in case somebody changes a view of it in place
 
 
 class _Attention(torch.autograd.Function):
@@ -87,11 +93,19 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple:
-        return tuple(torch.empty_like(t) for t in ctx.saved_tensors[:3])
+        query, key, value, *_ = ctx.saved_tensors
+        _sums = query.new_empty(query.shape, dtype=torch.float32)  # of the queries' gradient, block by block
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+@wrap_torch_function(lambda query, key, value: (query, key, value))
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(B, heads, T, d) each, keys and values of maybe fewer heads -> (B, heads, T, d); `radlite.memory.autocast` knows of it."""
+    return _Attention.apply(query, key, value)
 
 
 def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_, **__) -> tuple[Tensor, None]:
-    return _Attention.apply(query, key, value).transpose(1, 2).contiguous(), None
+    return attention(query, key, value).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(TRACED, _attend)
