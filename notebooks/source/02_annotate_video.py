@@ -402,8 +402,8 @@ for name, labels in told.items():
 # "forward": said more than twice as often as it is true. With one camera no cleverness at the pixels mends that. What helps
 # is to know what the hand is *doing*: one that lowers onto a thing goes down, one that reaches for it goes across
 # the table. That is a guess with a reason, no measurement. RAD's own recordings take the honest way, **two
-# cameras**; with both calibrated, `radlite.annotate.triangulate` gives a path in space. And last line: the two
-# pixels that did not matter for the gripper's place now cost three in ten of the right words.
+# cameras**; with both calibrated, `radlite.annotate.triangulate` gives a path in space. And the last lines: the two
+# pixels that did not matter for the gripper's place now cost one in twelve of the right words.
 #
 # ## Subtasks
 #
@@ -495,10 +495,11 @@ radlite.play(film, replace(film, reasoning=written), titles=["the oracle's chain
 # - *No bystander.* The oracle names one more thing that stands there. Nobody looked for what the instruction does
 #   not name.
 # - *Another language.* The sentences are the same, so that chains of hands and of robots mix. But `MOVE` follows
-#   the other rule: above, the hand is still to go down, and it already says "close gripper".
+#   the other rule: above, the hand is still to go down, and it already says "close gripper". So the way that is left
+#   is no reason for it, and where the two disagree, `MOVE REASONING` is left out.
 #
-# In how many frames is a field the same to the letter? And `MOVE REASONING` names lengths: by how many centimetres
-# are they off to the left, forward and up, if the worst tenth of the frames is left aside? Which will be best?
+# In how many frames is a field the same to the letter? And `MOVE REASONING`, where it is told, names lengths: by how
+# many centimetres are they off to the left, forward and up, if the worst tenth is left aside? Which will be best?
 
 
 # %%
