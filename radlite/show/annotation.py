@@ -38,7 +38,8 @@ _CAPTIONS = {
              "where it was measured, dashed where it was filled in between two sightings. No ring: nobody knows, and the chain "
              "says nothing of it.",
     "Objects": "Boxes as tracked through the clip. A box that is missing was not found there; none is guessed.",
-    "Chains": "What training reads. A field that nobody knows is absent from the chain, and named below it.",
+    "Chains": "What training reads. A field without evidence is absent from the chain, and named below it: MOVE REASONING also "
+              "where it is no reason, since MOVE looks past the end of the subtask.",
 }
 _UNKNOWN = "not known"  # fmt: skip
 
