@@ -1,8 +1,10 @@
 """Memory told beforehand against the tensors themselves."""
 
 import gc
+import importlib
 import json
 import shutil
+import sys
 import warnings
 import weakref
 from pathlib import Path
@@ -154,7 +156,7 @@ def as_on_a_card(monkeypatch):
     return apply
 
 
-@pytest.mark.parametrize(("quantize", "dtype"), [(None, None), ("nf4", None), ("nf4", torch.bfloat16)], ids=str)
+@pytest.mark.parametrize(("quantize", "dtype"), [(None, None), ("nf4", torch.bfloat16)], ids=str)
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["all kept", "checkpointing"])
 @pytest.mark.parametrize("kind", [*models.KINDS, "radlite-tiny"])
 def test_what_the_trace_says_is_what_a_real_step_holds(kind, checkpointing, quantize, dtype, base, tmp_path, as_on_a_card):
@@ -165,19 +167,19 @@ def test_what_the_trace_says_is_what_a_real_step_holds(kind, checkpointing, quan
     if quantize:
         pytest.importorskip("bitsandbytes")
     folder = base if kind == "radlite-tiny" else models.save(kind, tmp_path)
-    told = memory(folder, quantize, batch=2, tokens=200, rank=8, checkpointing=checkpointing, dtype=dtype)
+    told = memory(folder, quantize, batch=1, tokens=300, rank=8, checkpointing=checkpointing, dtype=dtype)
     as_on_a_card()
     vlm = load_vlm(folder, dtype, quantize=quantize)
     vlm.model = with_lora(vlm.model, vlm.family, 8, vlm.lora_token_rows).train()
     if checkpointing:
         recompute_layers(vlm.base)
-    ids = torch.full((2, 200), vlm.eos_id)
+    ids = torch.full((1, 300), vlm.eos_id)
     ids[:, : vlm.image_tokens] = vlm.image_token_id
     labels = ids.index_fill(1, torch.arange(vlm.image_tokens + 24), IGNORE)
     with Real() as real:
         real.known.update(p.untyped_storage() for p in (*vlm.base.parameters(), *vlm.base.buffers()))
-        frames = torch.zeros(2, vlm.image_size, vlm.image_size, 3, dtype=torch.uint8)
-        batch = Batch(ids, torch.ones_like(ids), labels, torch.ones(2, 200), torch.ones_like(ids), vlm.pixel_values(frames))
+        frames = torch.zeros(1, vlm.image_size, vlm.image_size, 3, dtype=torch.uint8)
+        batch = Batch(ids, torch.ones_like(ids), labels, torch.ones(1, 300), torch.ones_like(ids), vlm.pixel_values(frames))
         with torch.autocast("cpu", torch.bfloat16):
             loss = rad_loss(vlm, batch, detail=False).total
         loss.backward()
@@ -347,3 +349,68 @@ def test_memory_of_a_repository_fetches_what_describes_it_and_no_weights(tmp_pat
     assert asked and all(row[0] == "someone/something" and "*.json" in row and "*.safetensors" not in row for row in asked)
     load_vlm("someone/something")
     assert "*.safetensors" in asked[-1]
+
+
+# ---------------------------------------------------------------------------------------------------- the benchmark
+SETTING = {"batch": 2, "tokens": 120, "rank": 4, "checkpointing": True, "optimizer": "adamw"}
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """benchmarks/memory.py, which measures where there is a card."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    yield importlib.import_module("memory")
+    for name in ("memory", "machine"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("quantize", [None, "nf4"])
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_the_benchmarks_random_models_are_those_that_are_told(kind, quantize, tmp_path, bench):
+    """The same bytes, whole and in four bits; and they train, here on the CPU."""
+    if quantize:
+        pytest.importorskip("bitsandbytes")
+    folder = models.save(kind, tmp_path)
+    vlm = bench.random_vlm(folder, quantize, 4, "cpu")
+    told = memory(folder, quantize, batch=1, tokens=120, rank=4)
+    held = bytes_of([*vlm.model.parameters(), *vlm.model.buffers()]) + (quantised_bytes(vlm.model) if quantize else 0)
+    assert held == pytest.approx(told.weights + told.adapters, rel=0.01)
+    found = bench.measured(folder, quantize, "cpu", 1, **SETTING)
+    assert found["measured_gb"] is None and found["samples_per_s"] > 0
+
+
+def test_too_little_memory_is_a_row(bench, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(bench, "memory", lambda *_, **__: Memory(1, 1, 1, 1, 1))
+    monkeypatch.setattr(bench, "measured", full)
+    row = bench.row("qwen3-vl-8b", "batch of sixteen", "nf4", "cuda", 2)
+    assert row["batch"] == 16 and row["measured_gb"] is None and "suffice" in row["why"]
+    assert "suffice" in bench.markdown([row], "a card")
+    monkeypatch.setattr(bench, "measured", lambda *_, **__: {"measured_gb": 11.87, "samples_per_s": 3.5})
+    assert "| 11.87 | 3.5 |" in bench.markdown([bench.row("qwen3-vl-8b", "8-bit moments", "nf4", "cuda", 2)], "a card")
+
+
+def test_without_a_card_the_measured_columns_are_empty_and_say_so(bench, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(bench, "memory", lambda *_, **__: Memory(int(1e9), 1, 1, 1, 1))
+    monkeypatch.setattr("sys.argv", ["memory.py", "--out", str(tmp_path / "out")])
+    bench.main()
+    rows = json.loads((tmp_path / "out" / "memory.json").read_text())["results"]["rows"]
+    assert json.loads(capsys.readouterr().out)["results"]["rows"] == rows
+    assert {r["model"] for r in rows} == {*SHIPPED, *LADDER}
+    assert all(r["measured_gb"] is r["samples_per_s"] is None and r["why"] == "no CUDA card here" for r in rows)
+    page = (tmp_path / "out" / "memory.md").read_text()
+    assert "no CUDA card here" in page and page.count("| 1.00 |  |  |") == len(rows)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card here")
+@pytest.mark.parametrize(("name", "quantize"), [("smolvlm2-256m", None), ("qwen3-vl-2b", "nf4")])
+@pytest.mark.parametrize("switch", [{}, {"checkpointing": False}, {"optimizer": "paged_adamw_8bit"}], ids=str)
+def test_the_total_is_what_a_card_measures(name, quantize, switch, bench):
+    """Within 10% of the peak, at the real size."""
+    setting = bench.SETTING | {"batch": 2} | switch
+    found = bench.measured(name, quantize, "cuda", 2, **setting)
+    assert memory(name, quantize, **setting).total / 1e9 == pytest.approx(found["measured_gb"], rel=0.1)

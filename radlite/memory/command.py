@@ -79,6 +79,7 @@ def _rungs(args) -> None:
         fits = found.fits(args.card)
         rows.append({"model": name, "quantize": quantize, **found.to_dict(), "card_gb": found.card, "fits": fits})
         if not args.json:  # a rung takes seconds: each is shown as soon as it is known
-            print(f"{name:<15}{quantize or 'whole':<6}{found.total / GB:8.2f} GB  {'fits' if fits else 'does not fit'}", flush=True)
+            says = "fits" if fits else "does not fit"
+            print(f"{name:<15}{quantize or 'whole':<6}{found.total / GB:8.2f} GB  {says}", flush=True)
     if args.json:
         print(json.dumps({"card_gb": args.card, "batch": args.batch, "tokens": args.tokens, "rungs": rows}, indent=1))

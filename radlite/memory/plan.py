@@ -7,7 +7,7 @@ know of them. It is a step on a card, where products are computed in bf16 (`radl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +129,11 @@ def memory(
             raise RadliteError(f"{least} tokens or more", f"{tokens}", "a picture and its question come before the chain")
         model, weights = blank(name, config, family, quantize, rank, dtype)
         trained = [p for p in model.parameters() if p.requires_grad]
-        peaks = [_peak(model, family, batch, tokens, checkpointing, head) for head in (False, True)]
+        layers, head = _peaks(model, family, batch, tokens, checkpointing)
     # a step of AdamW has a root of the second moments beside gradients; it is the peak of a short batch only
-    least = sum(p.nbytes for p in trained) * (2 if optimizer == "adamw" else 1)
-    peaks[0] = max(peaks[0], least)
+    layers = max(layers, sum(p.nbytes for p in trained) * (2 if optimizer == "adamw" else 1))
     moments = moments_bytes([p.numel() for p in trained], optimizer)
-    return Memory(weights, _bytes(model) - weights, moments, peaks[0], max(0, peaks[1] - peaks[0]))
+    return Memory(weights, _bytes(model) - weights, moments, layers, max(0, head - layers))
 
 
 def blank(
@@ -207,38 +206,38 @@ def _bytes(model: nn.Module) -> int:
     return sum(s.nbytes() for s in storages)
 
 
-def _peak(model: nn.Module, family: Family, batch: int, tokens: int, checkpointing: bool, head: bool) -> int:
-    """Bytes beyond the model's own at the peak of one forward and backward pass."""
+def _peaks(model: nn.Module, family: Family, batch: int, tokens: int, checkpointing: bool) -> tuple[int, int]:
+    """Bytes beyond the model's own at the peak of one pass forward and back: without output layer and loss, and in them."""
     base = model.get_base_model()
     if checkpointing:  # without random numbers nothing has to be remembered of them
         recompute_layers(base, preserve_rng_state=False, context_fn=lambda: (nullcontext(), Autocast()))
-    for p in base.parameters():
-        p.grad = None
     with Storages() as storages:
         storages.know(*base.parameters(), *base.buffers())
         pixels = family.pixels(torch.empty(batch, 3, family.image_size, family.image_size, device="meta"))
+        laps: list[int] = []  # the layers forward, the head both ways, the layers back
         with Autocast():
-            loss = _loss(base, family, pixels, tokens, head)
+            loss = _loss(base, family, pixels, tokens, lambda *_: laps.append(storages.lap()))
         loss.backward()
-    return storages.peak
+    forward, head = laps
+    return max(forward, storages.lap()), head
 
 
-def _loss(base: nn.Module, family: Family, pixels: Tensor, tokens: int, head: bool) -> Tensor:
-    """As `radlite.loss` computes it; without `head` the sum of the states that would go into the output layer."""
+def _loss(base: nn.Module, family: Family, pixels: Tensor, tokens: int, lap: Callable[..., None]) -> Tensor:
+    """As `radlite.loss` computes it; calls `lap` before the output layer, and when the gradient has passed it."""
     # a mask of four dimensions is taken as it is, and without one the decoder would look at places; it takes no memory
     mask = torch.empty(1, 1, 1, 1, dtype=torch.bool, device="meta").expand(len(pixels), 1, tokens, tokens)
     inputs = {"inputs_embeds": _embeds(base, family, pixels, tokens), "attention_mask": mask, "use_cache": False}
     hidden = family.text_model(base)(**inputs).last_hidden_state
     paid = hidden[:, family.image_tokens + PROMPT_TOKENS :].flatten(0, 1)  # (N, D)
-    if not head:
-        return paid.sum()
+    lap()
+    paid.register_hook(lap)
 
-    def narrow(rows: Tensor) -> Tensor:
+    def head(rows: Tensor) -> Tensor:
         with Autocast():  # of its own: rows are computed again while the loss goes back, where the other one has ended
             return base.lm_head(rows)
 
     labels = torch.empty(len(paid), dtype=torch.long, device="meta")
-    return cross_entropy(narrow, paid, labels, len(base.get_input_embeddings().weight))[0].sum()
+    return cross_entropy(head, paid, labels, len(base.get_input_embeddings().weight))[0].sum()
 
 
 def _embeds(base: nn.Module, family: Family, pixels: Tensor, tokens: int) -> Tensor:

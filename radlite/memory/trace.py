@@ -22,7 +22,7 @@ TABLES = 16 * 4 + 256 * 4 + 4  # of a layer: NF4's sixteen values, those of its 
 
 
 class Storages(TorchDispatchMode):
-    """Bytes of all storages that live, and the most there were at once."""
+    """Bytes of all storages that live, and the most there were at once (since the last `lap`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,6 +33,11 @@ class Storages(TorchDispatchMode):
         """These are there already and are not counted."""
         for tensor in tensors:
             self._known[tensor.untyped_storage()] = True
+
+    def lap(self) -> int:
+        """The most there were since the last lap; another begins."""
+        most, self.peak = self.peak, self.now
+        return most
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
