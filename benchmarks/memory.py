@@ -145,7 +145,7 @@ def markdown(rows: list[dict], card: str | None) -> str:
     """The rows as a table for reading."""
     lines = [
         "# Memory of a training step, told and measured", "",
-        f"Card: {card or f'none. {NO_CARD}: nothing here is measured yet, these columns are empty'}.",
+        f"Card: {card or f'none ({NO_CARD}): nothing is measured yet, and the columns for it are empty'}.",
         f"Sequences of {SETTING['tokens']} tokens with a picture each, LoRA of rank {SETTING['rank']}, GB of 10^9 bytes; "
         "`python benchmarks/memory.py --out results/memory` makes this page again.", "",
         "| model | decoder | switch | batch | told, GB | measured, GB | samples/s | fits on a card of |",

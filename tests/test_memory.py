@@ -160,22 +160,25 @@ def as_on_a_card(monkeypatch):
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["all kept", "checkpointing"])
 @pytest.mark.parametrize("kind", [*models.KINDS, "radlite-tiny"])
 def test_what_the_trace_says_is_what_a_real_step_holds(kind, checkpointing, quantize, dtype, base, tmp_path, as_on_a_card):
-    """One pass of the same model through the loss that training takes, with real tensors, counted by an independent counter.
+    """One step of the same model with the loss that training takes, with real tensors, counted by an independent counter.
 
     As on a card: LoRA in float32, products in bf16, with all the copies that this makes.
     """
     if quantize:
         pytest.importorskip("bitsandbytes")
     folder = base if kind == "radlite-tiny" else models.save(kind, tmp_path)
-    told = memory(folder, quantize, batch=1, tokens=300, rank=8, checkpointing=checkpointing, dtype=dtype)
+    told = memory(folder, quantize, batch=1, tokens=300, rank=64, checkpointing=checkpointing, dtype=dtype)
     as_on_a_card()
     vlm = load_vlm(folder, dtype, quantize=quantize)
-    vlm.model = with_lora(vlm.model, vlm.family, 8, vlm.lora_token_rows).train()
+    vlm.model = with_lora(vlm.model, vlm.family, 64, vlm.lora_token_rows).train()
     if checkpointing:
         recompute_layers(vlm.base)
     ids = torch.full((1, 300), vlm.eos_id)
     ids[:, : vlm.image_tokens] = vlm.image_token_id
     labels = ids.index_fill(1, torch.arange(vlm.image_tokens + 24), IGNORE)
+    optimizer = torch.optim.AdamW([p for p in vlm.model.parameters() if p.requires_grad], foreach=True)  # as on a card
+    moments_of(optimizer)  # which are told apart
+    optimizer.zero_grad()
     with Real() as real:
         real.known.update(p.untyped_storage() for p in (*vlm.base.parameters(), *vlm.base.buffers()))
         frames = torch.zeros(1, vlm.image_size, vlm.image_size, 3, dtype=torch.uint8)
@@ -183,7 +186,8 @@ def test_what_the_trace_says_is_what_a_real_step_holds(kind, checkpointing, quan
         with torch.autocast("cpu", torch.bfloat16):
             loss = rad_loss(vlm, batch, detail=False).total
         loss.backward()
-    assert abs(told.activations + told.logits - real.most) <= 0.1 * real.most
+        optimizer.step()
+    assert told.activations + told.logits == pytest.approx(real.most, rel=0.1)
 
 
 def test_gradients_of_lora_are_float32(tmp_path):
@@ -249,9 +253,6 @@ def test_an_unknown_name(capsys):
     assert Memory(int(200e9), 0, 0, 0, 0).card is None
 
 
-EVIL = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()\n"
-
-
 @pytest.mark.parametrize("kind", ["evil", "qwen3_vl"])
 def test_code_that_comes_with_a_model_is_never_run(kind, tmp_path, monkeypatch):
     """Not even by who answers yes to the question that transformers would ask."""
@@ -259,7 +260,7 @@ def test_code_that_comes_with_a_model_is_never_run(kind, tmp_path, monkeypatch):
     about = json.loads((folder / "config.json").read_text())
     auto = {"AutoConfig": "evil.Evil", "AutoModelForImageTextToText": "evil.Evil", "AutoTokenizer": "evil.Evil"}
     (folder / "config.json").write_text(json.dumps(about | {"model_type": kind, "auto_map": auto}))
-    (folder / "evil.py").write_text(EVIL)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     asked = []
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
     if kind == "evil":
@@ -267,7 +268,7 @@ def test_code_that_comes_with_a_model_is_never_run(kind, tmp_path, monkeypatch):
             memory(folder, batch=1, tokens=120, rank=4)
     else:  # a known class is built by transformers' own code
         assert memory(folder, batch=1, tokens=120, rank=4).total
-    assert not asked and not [*tmp_path.rglob("ran")]
+    assert not asked and not (tmp_path / "ran").exists()
 
 
 def _about(text=None, part=None, **changes):
