@@ -321,6 +321,16 @@ def test_which_rungs_fit_a_card(monkeypatch, capsys):
     one = json.loads(capsys.readouterr().out)
     assert one["fits"] is True and one["card_gb"] == 6
 
+    def too_few(name, *more):
+        if name in SHIPPED:
+            raise RadliteError("169 tokens or more", "150", "a picture and its question come before the chain")
+        return told(name, *more)
+
+    monkeypatch.setattr("radlite.memory.plan.memory", too_few)  # one rung's pictures take more tokens than another's
+    assert main(["memory", "--card", "8", "--tokens", "150", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rungs"]
+    assert rows[0]["fits"] is None and "169 tokens" in rows[0]["why"] and rows[1]["fits"]
+
 
 def test_losses_in_parts_are_the_losses(tmp_path):
     """Values and gradients, of the states and of the rows of the output layer."""

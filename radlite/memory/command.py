@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 
+from radlite.errors import RadliteError
+
 
 def add(commands, command, whole) -> None:
     """Adds the command to a parser; `command` and `whole` are the command line's own helpers."""
     p = command(commands, "memory", run, "What a training step takes, told before anything is fetched or loaded.")
     p.add_argument("--model", help="name of a base, a folder, or owner/name on the Hub; with --card alone: every rung")
-    p.add_argument("--card", type=_size, metavar="GB", help="say what fits on a card of that size, 8 for example")
+    p.add_argument("--card", type=gigabytes, metavar="GB", help="say what fits on a card of that size, 8 for example")
     p.add_argument("--quantize", choices=("nf4",), help="the base's language decoder in four bits; rungs: as the ladder has it")
     p.add_argument("--batch", type=whole(1), default=4, help="sequences, each with a picture")
     p.add_argument("--tokens", type=whole(1), default=600, help="of a sequence, its picture's included")
@@ -21,7 +23,7 @@ def add(commands, command, whole) -> None:
     p.add_argument("--json", action="store_true", help="JSON instead of a table")
 
 
-def _size(text: str) -> float:
+def gigabytes(text: str) -> float:
     """An argparse type: gigabytes above 0."""
     if not 0 < float(text) < float("inf"):
         raise ValueError
@@ -34,8 +36,6 @@ def run(args) -> None:
     Raises:
         RadliteError: neither a model nor a card, or what `memory` does not take.
     """
-    from radlite.errors import RadliteError
-
     if args.model is None and args.card is None:
         raise RadliteError("--model NAME, --card GB, or both", "neither", "--card 8 lists what fits on a card of 8 GB")
     (_rungs if args.model is None else _one)(args)
@@ -75,11 +75,16 @@ def _rungs(args) -> None:
     rows = []
     for name in (*SHIPPED, *LADDER):
         quantize = args.quantize or (LADDER[name].quantize if name in LADDER else None)
-        found = _told(args, name, quantize)
-        fits = found.fits(args.card)
-        rows.append({"model": name, "quantize": quantize, **found.to_dict(), "card_gb": found.card, "fits": fits})
+        row = {"model": name, "quantize": quantize}
+        try:
+            found = _told(args, name, quantize)
+        except RadliteError as error:  # a picture of one rung takes more tokens than one of another
+            rows.append(row | {"total_gb": None, "fits": None, "why": str(error)})
+            says = f"      -     {error}"
+        else:
+            rows.append(row | found.to_dict() | {"card_gb": found.card, "fits": found.fits(args.card)})
+            says = f"{found.total / GB:8.2f} GB  {'fits' if found.fits(args.card) else 'does not fit'}"
         if not args.json:  # a rung takes seconds: each is shown as soon as it is known
-            says = "fits" if fits else "does not fit"
-            print(f"{name:<15}{quantize or 'whole':<6}{found.total / GB:8.2f} GB  {says}", flush=True)
+            print(f"{name:<15}{quantize or 'whole':<6}{says}", flush=True)
     if args.json:
         print(json.dumps({"card_gb": args.card, "batch": args.batch, "tokens": args.tokens, "rungs": rows}, indent=1))
