@@ -64,6 +64,8 @@ def add_recipe(p) -> None:
     camera.add_argument("--elevation", type=float, default=45.0, help="degrees of the camera above the table; 45 by default")
     camera.add_argument("--depth", action="store_true", help="believe the size of the hand, as --nearer says")
     camera.add_argument("--palm", type=float, default=0.09, help="metres from wrist to the middle finger's base; 0.09 by default")
+    camera.add_argument("--moves", choices=("way", "window"), default="way",
+                        help="MOVE from the way to the end of the subtask where that is known (default), or by ECoT's window")
     camera.add_argument("--threshold", type=float, default=0.03, help="metres in 0.6 s that count as a move; 0.03 by default")
 
 
@@ -132,7 +134,8 @@ def recipe_of(args) -> Recipe:
 
     axes = Axes(args.right, args.up, args.nearer, args.elevation)
     config = AnnotateConfig(args.fps, args.size, not args.crop, args.side, axes=axes, palm=args.palm, depth=args.depth,
-                            threshold=args.threshold, looks=args.looks, box_threshold=args.box_threshold)  # fmt: skip
+                            threshold=args.threshold, looks=args.looks, moves=args.moves,
+                            box_threshold=args.box_threshold)  # fmt: skip
     model = None if args.hand_model is None else str(args.hand_model.resolve())
     names = None if args.names is None else tuple(args.names)
     return Recipe(config, model, args.objects, names, args.narrator, args.narrator_model, args.quantize, args.text_threshold)

@@ -128,11 +128,13 @@ def test_no_length_is_told_across_a_gap_but_what_the_picture_measures(clip):
     assert chains[0].subtask and chains[0].move_reason is None  # nobody saw where that led
 
 
-def test_move_and_its_reason_agree(clip):
-    """MOVE looks 0.6 s ahead, past the end of a subtask; MOVE REASONING tells what is left of it."""
-    told = 0
-    for chain in annotate(clip, "put the red can on the plate", Hands(), progress=False).episode.reasoning:
+@pytest.mark.parametrize("moves", ["way", "window"])
+def test_move_and_its_reason_agree(clip, moves):
+    """A window looks 0.6 s ahead, past the end of a subtask; MOVE REASONING tells what is left of it."""
+    told, config = 0, AnnotateConfig(moves=moves)
+    for chain in annotate(clip, "put the red can on the plate", Hands(), config=config, progress=False).episode.reasoning:
         if chain.move_reason is None:
+            assert moves == "window" or chain.move is None
             continue
         told += 1
         lengths = {word: int(cm) for cm, word in re.findall(r"(\d+) cm (\w+)", chain.move_reason)}

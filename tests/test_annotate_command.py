@@ -78,7 +78,7 @@ def test_what_no_clip_can_have_is_refused(clip, tmp_path, capsys, option):
 
 
 @pytest.mark.parametrize("wrong", [{"window": 0}, {"window": float("nan")}, {"most_gap": -1}, {"most_gap": 1.5}, {"side": "both"},
-                                   {"looks": 0}, {"palm": "0.1"}, {"fps": float("inf")}])  # fmt: skip
+                                   {"moves": "eye"}, {"looks": 0}, {"palm": "0.1"}, {"fps": float("inf")}])  # fmt: skip
 def test_a_configuration_that_cannot_be(wrong):
     with pytest.raises(RadliteError):
         AnnotateConfig(**wrong)

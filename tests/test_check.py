@@ -337,7 +337,7 @@ WRONG_BYTES = {
 def test_the_checks_own_bytes_are_those_of_a_model(tmp_path):
     """In four bits, against `radlite.memory`, which other tests compare with real tensors."""
     vlm = load_vlm(models.save("qwen3_vl", tmp_path))
-    told = memory(tmp_path, "nf4", batch=1, tokens=120, rank=8)
+    told = memory(tmp_path, "nf4", batch=1, tokens=120, rank=8, dtype=torch.bfloat16)  # as a model of some size is kept
     layers = [m.weight.numel() for n, m in vlm.model.named_modules()
               if isinstance(m, torch.nn.Linear) and part_of(vlm.family, n) == "decoder"]  # fmt: skip
     whole, tables = sum(p.numel() for p in vlm.model.parameters()), 4 * (16 + 256 + 1) * len(layers)  # which values bits mean

@@ -496,7 +496,8 @@ radlite.play(film, replace(film, reasoning=written), titles=["the oracle's chain
 #   not name.
 # - *Another language.* The sentences are the same, so that chains of hands and of robots mix. But `MOVE` follows
 #   the other rule: above, the hand is still to go down, and it already says "close gripper". So the way that is left
-#   is no reason for it, and where the two disagree, `MOVE REASONING` is left out.
+#   is no reason for it, and where the two disagree, `MOVE REASONING` is left out. (`radlite annotate` speaks the
+#   tabletop's language: it takes `MOVE` from the way that is left, where that is known; `--moves window` is ECoT's.)
 #
 # In how many frames is a field the same to the letter? And `MOVE REASONING`, where it is told, names lengths: by how
 # many centimetres are they off to the left, forward and up, if the worst tenth is left aside? Which will be best?

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,13 @@ from radlite.annotate.motion import ABOVE, DIRECTIONS, PALM, Axes, metric_path, 
 from radlite.annotate.subtasks import backed, subtasks
 
 FORWARD, LEFT, UP = range(3)
+Moves = Literal["way", "window"]
+"""Where MOVE comes from: what is left of the subtask, or what ECoT's window shows."""
+
+WAY = 0.0167
+"""Metres to the end of a subtask that earn a direction word: the tabletop's expert covers 0.6 of the way in a step, and says a
+word for 1 cm of it."""
+
 MOMENT = 2  # frames for which two cameras may differ about a change of grip
 _UPRIGHT = ("lower", "lift", "place", "retreat")
 _ACROSS = ("reach", "carry")
@@ -83,7 +91,7 @@ class Motion:
         return left
 
 
-def moves_on_the_way(motion: Motion, threshold: float) -> tuple[str | None, ...]:
+def moves_on_the_way(motion: Motion, threshold: float = WAY) -> tuple[str | None, ...]:
     """Primitives that follow from the way to the end of the subtask, as MOVE REASONING tells it, instead of from a window.
 
     They are what somebody would do who heads there by a share of the way at every step: every axis with more than `threshold`

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -19,7 +19,7 @@ from radlite.annotate.clip import Clip, load_clip
 from radlite.annotate.evidence import Found, GripperTrack, Hand, HandDetector, ObjectDetector
 from radlite.annotate.hand_links import SIDES
 from radlite.annotate.hands import gripper_track
-from radlite.annotate.hindsight import motion_in_view
+from radlite.annotate.hindsight import Moves, motion_in_view, moves_on_the_way
 from radlite.annotate.motion import ABOVE, PALM, Axes
 from radlite.annotate.narrate import RuleNarrator
 from radlite.annotate.narrator import Evidence, Narrator, measured
@@ -50,7 +50,9 @@ class AnnotateConfig:
         axes: what the picture's directions mean.
         palm: metres from the wrist to the middle finger's base, which gives the scale: a child's is 0.05, a large one 0.12.
         depth: believe the hand's size as `axes.nearer`.
-        window, threshold: of primitives, seconds and metres (`radlite.annotate.motion.moves`).
+        moves: MOVE from the "way" to the end of the subtask where it is known, as the tabletop's own and as MOVE REASONING tells
+            it, or everywhere by ECoT's "window".
+        window, threshold: of primitives by window, seconds and metres (`radlite.annotate.motion.moves`).
         box_threshold: score that a box needs, 0 to 1; None takes what is usual (`object_tracks`).
 
     Raises:
@@ -66,12 +68,15 @@ class AnnotateConfig:
     axes: Axes = ABOVE
     palm: float = PALM
     depth: bool = False
+    moves: Moves = "way"
     window: float = 0.6
     threshold: float = 0.03
     box_threshold: float | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self.fps, self.fps, self.size)
+        if self.moves not in get_args(Moves):
+            raise RadliteError("moves by 'way' or 'window'", quoted(self.moves), "ECoT's are by window, the tabletop's by way")
         if self.side not in (None, *SIDES):
             raise RadliteError("a side of 'left', 'right' or None", quoted(self.side), "None takes the hand that moves")
         for name, (least, most, unit) in RANGES.items():
@@ -184,10 +189,12 @@ def evidence_of(
 ) -> Evidence:  # fmt: skip
     """Tracks and motion of a clip, from what detectors found in it."""
     rule = {"window": config.window, "threshold": config.threshold}
-    motion = motion_in_view(gripper, clip.fps, config.axes, config.palm, config.depth, **rule)
+    motion, said = motion_in_view(gripper, clip.fps, config.axes, config.palm, config.depth, **rule), None
+    if config.moves == "way":
+        said = tuple(way or seen for way, seen in zip(moves_on_the_way(motion), motion.moves, strict=True))
     least = {} if config.box_threshold is None else {"threshold": config.box_threshold}
     tracks = object_tracks(found, clip.view, names, **least) if found is not None else ()
-    return Evidence(instruction, clip.frames, clip.fps, gripper, tuple(tracks), motion.moves, motion)
+    return Evidence(instruction, clip.frames, clip.fps, gripper, tuple(tracks), said or motion.moves, motion)
 
 
 class _Steps:

@@ -11,14 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from radlite.annotate.evidence import GripperTrack, ObjectTrack
 from radlite.annotate.gripper_pixels import project
 from radlite.annotate.hands import gripper_track
-from radlite.annotate.hindsight import Motion, agreed, motion_in_space, motion_in_view, moves_on_the_way
+from radlite.annotate.hindsight import (
+    Motion,
+    Moves,
+    agreed,
+    motion_in_space,
+    motion_in_view,
+    moves_on_the_way,
+)
 from radlite.annotate.motion import Axes, triangulate
 from radlite.annotate.narrate import RuleNarrator
 from radlite.annotate.narrator import Evidence, measured
@@ -36,12 +42,7 @@ from radlite.tabletop.viewpoint import HOME_VIEW, Viewpoint
 SIDE_VIEW = Viewpoint(elevation=25.0, azimuth=75.0)
 """A second camera, low and from the left: it sees as heights what the home camera sees as depth."""
 
-WAY = 0.0167
-"""Metres to the end of a subtask that earn a direction word: the tabletop's expert covers 0.6 of the way in a step, and says a
-word for 1 cm of it."""
-
 OFF = 6.0  # pixels between a chain's gripper and its state's, in the median, from which on another camera must have taken them
-Moves = Literal["way", "window"]
 
 
 def relabelled(
@@ -77,7 +78,7 @@ def simulated_evidence(
     cameras = (HOME_VIEW, SIDE_VIEW)[:views]
     tracks = [gripper_track(simulated_grip(episode, noise, view, looks), FRAME, "right", looks=looks) for view in cameras]
     motion, gripper = _in_space(tracks, episode.fps) if views == 2 else _in_view(tracks[0], episode.fps)
-    said = moves_on_the_way(motion, WAY) if moves == "way" else motion.moves
+    said = moves_on_the_way(motion) if moves == "way" else motion.moves
     whole = {"heights": True, "camera": HOME_VIEW.matrix} if views == 2 else {}
     return Evidence(episode.instruction, episode.frames, episode.fps, gripper, _objects(episode, noise), said, motion, **whole)
 

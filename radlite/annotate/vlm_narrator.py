@@ -134,7 +134,7 @@ def _model(folder: Path, device: str, dtype: Any, quantize: str | None) -> PreTr
     how: dict[str, Any] = {}
     if quantize:
         library()
-        family = family_of(AutoConfig.from_pretrained(folder, local_files_only=True).model_type, folder)
+        family = family_of(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type, folder)
         how = {"quantization_config": four_bit(family, dtype), "device_map": {"": device}}
     model = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True, **how
