@@ -67,7 +67,8 @@ class Arm:
 
 
 ARMS: dict[str, Arm] = {arm.name: arm for arm in (
-    Arm("floor", "the base, untrained on demonstrations", trained=False),
+    # asked for its action at once: an untrained base ends no chain by itself, and writing to the end of its room is no better
+    Arm("floor", "the base, untrained on demonstrations", trained=False, think=False),
     # no chain, so no words to read either: the samples that others read without their picture it sees whole
     Arm("bc", "robot, actions only", think=False, loss={"fields": ()},
         counts=lambda s: {"robot_per_batch": s.robot_per_batch + s.blind_per_batch, "blind_per_batch": 0}),

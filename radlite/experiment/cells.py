@@ -21,7 +21,7 @@ TABLES: dict[str, str] = {
 }
 """Name -> what it asks, in the order in which they are done."""
 JUDGED = ("reasoning", "faithfulness")  # tables about chains; in the others trials are counted
-THINKERS = tuple(a.name for a in ARMS.values() if a.think and not a.by_axis)
+THINKERS = tuple(a.name for a in ARMS.values() if (a.think or not a.trained) and not a.by_axis)  # the base knows words as well
 ELSEWHERE_AXES = tuple(a for a in AXES if a != "new_scene")  # a printed tablecloth is in no clip from elsewhere
 
 
@@ -116,7 +116,8 @@ def _environment(scale: Scale, seed: int) -> Iterator[Cell]:
 
 def _short(scale: Scale, arm: str, **changes: object) -> Training:
     """An arm as it is trained for tables of many trainings."""
-    return Training(arm, scale.seeds[0], steps=scale.short_steps * (scale.short_steps != scale.steps), **changes)
+    steps = 0 if scale.short_steps == scale.steps else scale.short_steps
+    return Training(arm, scale.seeds[0], steps=steps, **changes)
 
 
 def _scaling(scale: Scale, seed: int) -> Iterator[Cell]:
