@@ -180,13 +180,13 @@ def _segments(annotation: Annotation) -> str:
 
 
 def _motion_note(motion: Motion) -> str:
-    """What the chart cannot say by itself: that a stretch behind a gap has a zero of its own."""
-    gap = any(_gone(motion, t) for t in range(len(motion.path)))
+    """What the chart cannot say by itself: whose motion it is, and that a stretch behind a gap has a zero of its own."""
     axes = [name for name, joined in zip(_AXES, motion.joined, strict=True) if not joined]
-    if not gap or not axes:
-        return ""
-    return (f"<p>Where a line breaks, nobody knows. Behind a break {' and '.join(axes)} begin anew: which of both the hand's way "
-            "in the picture was meanwhile, nobody saw.</p>")  # fmt: skip
+    told = "Lengths are measured in the picture, by the size of the hand: a camera that moves adds its own way to them."
+    if axes and any(_gone(motion, t) for t in range(len(motion.path))):
+        told += (f" Where a line breaks, nobody knows. Behind a break {' and '.join(axes)} begin anew: which of both the hand's way "
+                 "in the picture was meanwhile, nobody saw.")  # fmt: skip
+    return f"<p>{told}</p>"
 
 
 def motion_figure(annotation: Annotation) -> go.Figure:
