@@ -184,8 +184,8 @@ def _motion_note(motion: Motion) -> str:
     axes = [name for name, joined in zip(_AXES, motion.joined, strict=True) if not joined]
     told = "Lengths are measured in the picture, by the size of the hand: a camera that moves adds its own way to them."
     if axes and any(_gone(motion, t) for t in range(len(motion.path))):
-        told += (f" Where a line breaks, nobody knows. Behind a break {' and '.join(axes)} begin anew: which of both the hand's way "
-                 "in the picture was meanwhile, nobody saw.")  # fmt: skip
+        told += (f" Where a line breaks, nobody knows. Behind a break {' and '.join(axes)} begin anew: which of both the hand's "
+                 "way in the picture was meanwhile, nobody saw.")  # fmt: skip
     return f"<p>{told}</p>"
 
 
