@@ -107,6 +107,28 @@ def _gradients(vlm, batch):
     return {n: p.grad.clone() for n, p in vlm.model.named_parameters() if p.requires_grad and p.grad is not None}
 
 
+def test_gradients_are_those_of_the_weights_that_four_bits_stand_for(folder, sixteen):
+    """Loss and gradients of LoRA through four bits, against the same weights unpacked into ordinary layers."""
+    four, whole = load_vlm(folder, torch.float32, quantize="nf4"), load_vlm(folder, torch.float32)
+    layers = dict(whole.base.named_modules())
+    for name, layer in four.base.named_modules():
+        if isinstance(layer, bnb.nn.Linear4bit):
+            layers[name].weight.data = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()
+    robot = EpisodeDataset(sixteen / "robot")
+    batch = collate([robot.frame(i) for i in range(4)], four, ActionStats.fit(robot.actions()), LESSON)
+    found = []
+    for vlm in (four, whole):
+        attach_lora(vlm, 4, 4, 0)
+        for name, weight in vlm.model.named_parameters():
+            if "lora_B" in name:  # they begin as zeros, through which nothing comes back
+                weight.data = torch.linspace(-0.05, 0.05, weight.numel()).view_as(weight)
+        found.append(_gradients(vlm, batch))
+    assert found[0].keys() == found[1].keys()
+    norm = sum(g.square().sum() for g in found[1].values()).sqrt()
+    off = sum((found[0][n] - g).square().sum() for n, g in found[1].items()).sqrt()
+    assert off < 1e-5 * norm
+
+
 def _passes(folder, sixteen):
     """A model in four bits with LoRA whose B is not zero, and a batch."""
     data = EpisodeDataset(sixteen / "robot").cache()
