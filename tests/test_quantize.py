@@ -114,15 +114,7 @@ def test_gradients_are_those_of_the_weights_that_four_bits_stand_for(folder, six
     for name, layer in four.base.named_modules():
         if isinstance(layer, bnb.nn.Linear4bit):
             layers[name].weight.data = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()
-    robot = EpisodeDataset(sixteen / "robot")
-    batch = collate([robot.frame(i) for i in range(4)], four, ActionStats.fit(robot.actions()), LESSON)
-    found = []
-    for vlm in (four, whole):
-        attach_lora(vlm, 4, 4, 0)
-        for name, weight in vlm.model.named_parameters():
-            if "lora_B" in name:  # they begin as zeros, through which nothing comes back
-                weight.data = torch.linspace(-0.05, 0.05, weight.numel()).view_as(weight)
-        found.append(_gradients(vlm, batch))
+    found = [_gradients(*_adapted(vlm, sixteen)) for vlm in (four, whole)]
     assert found[0].keys() == found[1].keys()
     norm = sum(g.square().sum() for g in found[1].values()).sqrt()
     off = sum((found[0][n] - g).square().sum() for n, g in found[1].items()).sqrt()
@@ -131,8 +123,12 @@ def test_gradients_are_those_of_the_weights_that_four_bits_stand_for(folder, six
 
 def _passes(folder, sixteen):
     """A model in four bits with LoRA whose B is not zero, and a batch."""
+    return _adapted(load_vlm(folder, quantize="nf4"), sixteen)
+
+
+def _adapted(vlm, sixteen):
+    """The model with LoRA whose B is not zero, the same for the same names, and a batch."""
     data = EpisodeDataset(sixteen / "robot").cache()
-    vlm = load_vlm(folder, quantize="nf4")
     attach_lora(vlm, 4, 4, 0)
     with torch.no_grad():
         for name, p in vlm.model.named_parameters():

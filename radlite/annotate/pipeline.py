@@ -143,8 +143,9 @@ def annotate(
     """
     config, instruction = config or AnnotateConfig(), spoken(instruction)
     clip = load_clip(video, config.fps, config.size, config.pad)
-    bystanders = () if names is not None else names_of(instruction, caption)[len(names_of(instruction)) :]
-    names = tuple(names) if names is not None else names_of(instruction, caption)
+    told = names is None  # by the words alone
+    names = names_of(instruction, caption) if told else tuple(names)
+    bystanders = names[len(object_names(instruction)) :] if told else ()
     steps, looks = _Steps(clip, cache, progress), clip.looks(config.looks, getattr(hands, "rate", np.inf))
     seen = [tuple(map(_hand, found)) for found in steps.run("hands", [_identity(hands), looks], lambda: [
         [{"landmarks": np.round(h.landmarks, 5).tolist(), "side": h.side, "score": round(float(h.score), 4)} for h in found]
@@ -189,12 +190,13 @@ def evidence_of(
 ) -> Evidence:  # fmt: skip
     """Tracks and motion of a clip, from what detectors found in it."""
     rule = {"window": config.window, "threshold": config.threshold}
-    motion, said = motion_in_view(gripper, clip.fps, config.axes, config.palm, config.depth, **rule), None
+    motion = motion_in_view(gripper, clip.fps, config.axes, config.palm, config.depth, **rule)
+    said = motion.moves
     if config.moves == "way":
         said = tuple(way or seen for way, seen in zip(moves_on_the_way(motion), motion.moves, strict=True))
     least = {} if config.box_threshold is None else {"threshold": config.box_threshold}
     tracks = object_tracks(found, clip.view, names, **least) if found is not None else ()
-    return Evidence(instruction, clip.frames, clip.fps, gripper, tuple(tracks), said or motion.moves, motion)
+    return Evidence(instruction, clip.frames, clip.fps, gripper, tuple(tracks), said, motion)
 
 
 class _Steps:
