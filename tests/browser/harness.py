@@ -172,9 +172,15 @@ class LabPage:
 
     def theme(self, name: str) -> None:
         """Change JupyterLab's theme: "JupyterLab Light" or "JupyterLab Dark"."""
+        self._splash_gone()
         self.command("apputils:change-theme", theme=name)
         light = "false" if "Dark" in name else "true"
         self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+        self._splash_gone()
+
+    def _splash_gone(self) -> None:
+        """JupyterLab's splash fades for 0.2 s; one shown meanwhile is taken away twice, and the second time throws."""
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def shot(self, name: str, of: Locator | None = None) -> Path:
         """A screenshot of the window, or of one thing in it, into runs/browser/."""
