@@ -18,6 +18,7 @@ from radlite.errors import RadliteError
 from radlite.families import Family
 from radlite.formats.staging import disk_errors, read_json
 from radlite.lora import fuse
+from radlite.quantize import round_weights
 from radlite.vlm import VLM
 
 SHIPPED = ("rad", "ecot")
@@ -65,6 +66,8 @@ def adapter_folder(adapter: str | Path) -> Path:
 def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None]:
     """Loads an adapter into `vlm` in place; returns its action statistics and, if known, the tokens of its longest chain.
 
+    One that undoes what four bits took (`radlite.rounding`) gets a base of the weights that they stand for, packed or not.
+
     Raises:
         RadliteError: no adapter there, one of another base, or a damaged file; the model is unchanged then.
     """
@@ -87,6 +90,8 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
                            "train the adapter again")
     set_peft_model_state_dict(model, weights)
     vlm.model = model
+    if about.get("undoes") and not vlm.quantize:
+        round_weights(vlm)
     return stats, longest
 
 
@@ -172,13 +177,14 @@ def load_whole(vlm: VLM, weights: dict[str, Tensor], folder: Path) -> None:
 def write_adapter(
     folder: Path, vlm: VLM, method: str, stats: ActionStats, state: dict[str, Tensor], made: dict, longest: int
 ) -> None:
-    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, action statistics,
-    and `longest`, the tokens of the longest chain it was taught."""
+    """Writes an adapter that `load_policy` reads: weights, LoRA's configuration, the base it belongs to, whether it undoes that
+    one's rounding, action statistics, and `longest`, the tokens of the longest chain it was taught."""
     about = {
         "format": 1,
         "base": vlm.name,
         "base_sha256": vlm.sha256,
         "method": method,
+        **({"undoes": vlm.quantize} if made.get("config", {}).get("undo_rounding") else {}),
         "stats": stats.to_dict(),
         "longest_chain": longest,
         "train": made,

@@ -31,7 +31,8 @@ def export(adapter: str | Path, out: str | Path, base: str | Path | None = None,
     """Merges an adapter into its base in full precision and writes bfloat16 safetensors, tokenizer, statistics and a card;
     and how pictures are prepared, where the base says so.
 
-    Merging goes through the whole base, also for an adapter that was trained on four bits: into those it would be rounded.
+    Merging goes through the whole base, also for an adapter that was trained on four bits: into those it would be rounded. For
+    one that undoes their rounding it is a base of the weights that they stand for.
 
     Args:
         adapter: "rad", "ecot", or a folder written by `train`.

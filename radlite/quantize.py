@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from radlite.errors import RadliteError
 
@@ -60,7 +60,7 @@ def four_bit(family: type[Family], dtype: torch.dtype) -> BitsAndBytesConfig:
 def linears(vlm: VLM) -> dict[str, dict[str, int]]:
     """How many linear layers of which class there are: part (`PARTS`) -> class name -> count."""
     found: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
-    for part, _, module in _linears(vlm):
+    for part, _, module in linear_layers(vlm):
         found[part][type(module).__name__] += 1
     return {part: dict(counts) for part, counts in found.items()}
 
@@ -71,7 +71,7 @@ def class_table(vlm: VLM) -> str:
     return "\n".join(f"{part:<10} {kind:<12} {count:>6}" for part, kind, count in [("part", "class", "layers"), *rows])
 
 
-def _linears(vlm: VLM) -> Iterator[tuple[str, str, nn.Linear]]:
+def linear_layers(vlm: VLM) -> Iterator[tuple[str, str, nn.Linear]]:
     """(part, name, layer) of every linear layer of the base; LoRA's own are none of it."""
     for name, module in vlm.base.named_modules():
         if isinstance(module, nn.Linear) and "lora_" not in name:
@@ -98,7 +98,7 @@ def secure(vlm: VLM) -> None:
         RadliteError: a linear layer of the decoder that is whole, or one elsewhere that is not.
     """
     four_bits = library().nn.Linear4bit
-    for part, name, module in _linears(vlm):
+    for part, name, module in linear_layers(vlm):
         quantised, wanted = isinstance(module, four_bits), part == "decoder"
         if quantised != wanted:
             raise RadliteError(f"{name} {'in four bits' if wanted else 'whole'}", type(module).__name__,
@@ -107,3 +107,18 @@ def secure(vlm: VLM) -> None:
             if module.weight.quant_state is None:
                 raise RadliteError(f"{name} with its quantisation", "none", "load the model again from its folder")
             module.support_avx512bf16_for_cpu = False
+
+
+def unpacked(layer: nn.Linear) -> Tensor:
+    """The weights (O, I) that a layer in four bits stands for, in its own precision."""
+    return library().functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+
+
+@torch.no_grad()
+def round_weights(vlm: VLM) -> None:
+    """Puts into the decoder of a whole base the weights that its four bits would stand for, in place."""
+    four = library().functional
+    for part, _, layer in linear_layers(vlm):
+        if part == "decoder":
+            packed, state = four.quantize_4bit(layer.weight.data, compress_statistics=True, quant_type="nf4")
+            layer.weight.copy_(four.dequantize_4bit(packed, state))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from peft import set_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
@@ -33,6 +34,7 @@ from radlite.mixture import Mixture
 from radlite.moments import moments, restore
 from radlite.precision import autocast, chosen
 from radlite.quantize import library
+from radlite.rounding import start_from_rounding
 from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
 from radlite.views import View
@@ -103,6 +105,12 @@ def train(
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
     step = _resume(out, vlm, config, optimizer, scaler, identity)
+    if vlm.quantize and config.undo_rounding and not step:
+        first = collate(mixture.batch(0), vlm, stats, config.collate, (config.seed, 0)).to(vlm.device)
+        with autocast(config.precision, vlm.device):
+            start_from_rounding(vlm, first, config.seed)
+        for p in params if accelerator.num_processes > 1 else ():  # gradients are shared, so the start has to be one, too
+            broadcast(p.data)
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
@@ -118,7 +126,8 @@ def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimiz
 
 def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     """What makes two runs the same run: base, data, order and configuration."""
-    settings = {k: v for k, v in asdict(config).items() if k not in ("checkpoint_seconds", "log_every")}
+    idle = {"checkpoint_seconds", "log_every"} | (set() if vlm.quantize else {"undo_rounding"})
+    settings = {k: v for k, v in asdict(config).items() if k not in idle}
     return json.loads(json.dumps({
         "base": vlm.name, "base_sha256": vlm.sha256, **({"quantize": vlm.quantize} if vlm.quantize else {}), "config": settings,
         "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import BooleanOptionalAction
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def add(commands, command, whole, add_base) -> None:
                    help="a batch goes through the model in parts of at most that many tokens; 2400 for a large one")
     p.add_argument("--checkpointing", action="store_true", default=None, help="less memory: layers are computed twice")
     p.add_argument("--optimizer", choices=("adamw", "paged_adamw_8bit"), help="8-bit moments take a quarter of the memory")
+    p.add_argument("--undo-rounding", action=BooleanOptionalAction,
+                   help="with --quantize nf4: LoRA starts by undoing what four bits took (default), or from nothing")
     p.add_argument("--seed", type=whole(0), default=0)
 
     p = command(commands, "export", export, "Merge an adapter into its base: bfloat16 weights that plain transformers loads.")
@@ -68,7 +71,7 @@ def train(args) -> int:
     mixture = Mixture(robot, human, sizes.robot_per_batch, sizes.ratio, args.seed, sizes.blind_per_batch)
     config = demo_training(sizes.steps)
     loss = replace(config.collate, **given("action_weight", "path_weight", "reasoning_dropout", "field_dropout"))
-    chosen = given("rate", "lora_rank", "precision", "micro_tokens", "checkpointing", "optimizer")
+    chosen = given("rate", "lora_rank", "precision", "micro_tokens", "checkpointing", "optimizer", "undo_rounding")
     chosen |= {"lora_alpha": max(1, args.lora_rank)} if args.lora_rank is not None else {}
     config = replace(config, seed=args.seed, collate=loss, **chosen)
     vlm = load_vlm(args.model, device=_own_device(), quantize=args.quantize)

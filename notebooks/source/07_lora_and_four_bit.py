@@ -29,13 +29,17 @@ from IPython.display import Markdown
 import radlite
 import radlite.check
 from radlite import EpisodeDataset, Mixture
+from radlite.actions import ActionStats
 from radlite.adapter import attach_lora
 from radlite.bases import LADDER
+from radlite.collate import collate
 from radlite.demo import demo_training
 from radlite.memory.plan import memory
 from radlite.quantize import linears
+from radlite.rounding import start_from_rounding
 from radlite.show.live_curves import LiveCurves, curves_figure
 from radlite.train import train
+from radlite.vlm import VLM
 
 preset = os.environ.get("RADLITE_PRESET", "laptop")  # "tiny" | "laptop" | "gpu"
 root = next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "data_samples").is_dir())
@@ -160,7 +164,33 @@ print(f"the two are {1000 * apart:.1f} mm apart; a step is at most {1000 * np.ab
 # ## Training on top of four bits
 #
 # Nothing is ever learnt *in* four bits. The packed matrix is unpacked, used and thrown away at every step;
-# the gradient goes through it, into the thin matrices beside it, which are float32. Is the loss the same?
+# the gradient goes through it, into the thin matrices beside it, which are float32.
+#
+# So the thin matrices have a second use. Rounding has moved every matrix $W$ of the decoder to $Q$, and
+# $E = W - Q$ is known. Ordinary LoRA starts at $BA = 0$ and has to learn the task *around* the damage. One can
+# also start it at the matrix of its rank that undoes most of $E$ (*LoftQ*). Most in which sense? Not of $E$
+# itself, but of $Ex$ for the inputs $x$ that the layer gets: with $U$ the main directions of $Ex$ over one
+# batch, $BA = UU^\top E$ is the best there is. `train` does so unless told `undo_rounding=False`. How far are the
+# decoder's outputs from those of the whole base?
+
+# %%
+whole, small = radlite.load_vlm("radlite-tiny"), radlite.load_vlm("radlite-tiny", quantize="nf4")
+attach_lora(small, rank=32, alpha=32, seed=0)
+first, other = (collate(mixture.batch(k), whole, ActionStats.fit(robot.actions())) for k in (0, 1))
+
+def outputs(vlm: VLM) -> torch.Tensor:
+    """What the decoder gives for the second batch, (tokens, channels)."""
+    with torch.no_grad():
+        return vlm.forward(other.input_ids, None, other.pixel_values)[other.attention_mask.bool()]
+
+true, rounded = outputs(whole), outputs(small)
+start_from_rounding(small, first)
+for name, found in {"from nothing": rounded, "undoing what it can": outputs(small)}.items():
+    print(f"LoRA starts {name}: {(found - true).norm() / true.norm():.1%} off")
+
+# %% [markdown]
+# Half of the damage is gone before the first step, also on a batch that the start has not seen. Is the loss the
+# same now as on the whole base?
 
 # %%
 config = demo_training(steps)
