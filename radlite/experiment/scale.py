@@ -61,7 +61,7 @@ class Scale:
 SCALES: dict[str, Scale] = {
     "full": Scale(),
     # a class of half an hour on two cores
-    "small": Scale(320, 360, 260, 260, trials=50, other_trials=50, samples=50, held_out=12, seeds=(0,), axes=("new_object",),
+    "small": Scale(320, 360, 160, 160, trials=50, other_trials=50, samples=50, held_out=12, seeds=(0,), axes=("new_object",),
                    tables=("transfer",), arms=("floor", "ecot", "rad", "rad-shuffled", "oracle")),
     # seconds, for tests: its figures mean nothing
     "tiny": Scale(4, 8, 2, 2, 2, 2, 2, 2, 2, 2, 2, scaling=(0, 4, 8), shares=(0, 1, 2), seeds=(0,), axes=("new_object",),
