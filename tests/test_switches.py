@@ -195,13 +195,17 @@ def test_unknown_switches_are_refused(wish):
         TrainConfig(**wish)
 
 
-def test_two_processes_do_what_one_does(small, clips, tmp_path):
+@pytest.mark.parametrize("bits", ["whole", "four bits"])
+def test_two_processes_do_what_one_does(bits, small, clips, tmp_path):
     """`accelerate launch` with gloo: the same mean loss of ten steps and the same adapter, up to rounding.
 
     The fields of the log are those of the first process's own sequences (`TrainLog`), so they are not compared.
     """
     data = ["--robot", str(clips["robot"]), "--human", str(clips["human"]), "--model", str(small), "--steps", "10"]
     sizes = ["--robot-per-batch", "4", "--ratio", "0.5", "--blind-per-batch", "3", "--lora-rank", "4", "--precision", "no"]
+    if bits == "four bits":
+        pytest.importorskip("bitsandbytes")
+        sizes += ["--quantize", "nf4"]
     here = ["--multi_gpu", "--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no"]
     launch = [sys.executable, "-m", "accelerate.commands.launch", *here]
     results, losses = {}, {}
