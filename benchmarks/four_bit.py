@@ -67,7 +67,7 @@ def acted(adapter: Path, config: DemoConfig, side: Side, count: int, workers: in
     return evaluate(policy, todo, label=f"{adapter.name} acts", workers=workers)
 
 
-def fewer(row: dict, whole: dict) -> dict:
+def against(row: dict, whole: dict) -> dict:
     """Points by which a side is above fp32, their interval, and Fisher's p."""
     counts = [side[k] for side in (row, whole) for k in ("successes", "trials")]
     points, low, high = (round(100 * share, 1) for share in difference(*counts))
@@ -87,14 +87,14 @@ def main() -> None:
     data = stages.run("collect", sizes, lambda: collected(args.out / "data", config), made)
     rows, seconds = {}, {}
     for name, side in SIDES.items():
-        folder, key = args.out / name, {**sizes, "data": data["result"], "side": name}
+        folder, key = args.out / name, {**sizes, "data": data["result"], "side": name, **asdict(side)}
         training = stages.run(f"train_{name}", key, lambda f=folder, s=side: trained(args.out / "data", f, config, s),
                               [folder / "adapter" / "manifest.json"])  # fmt: skip
         key |= {"adapter": (folder / "adapter" / "manifest.json").read_text(), "trials": args.trials}
         acting = stages.run(f"act_{name}", key, lambda f=folder, s=side: acted(f, config, s, args.trials, args.workers))
         rows[name], seconds[name] = acting["result"], {"train": training["seconds"], "act": acting["seconds"]}
-    against = {name: fewer(row, rows["fp32"]) for name, row in rows.items() if name != "fp32"}
-    results = {**rows, "against_fp32": against, "seconds": seconds}
+    compared = {name: against(row, rows["fp32"]) for name, row in rows.items() if name != "fp32"}
+    results = {**rows, "against_fp32": compared, "seconds": seconds}
     report("four_bit", {**vars(args), **sizes}, json.loads(json.dumps(results)))
 
 

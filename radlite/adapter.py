@@ -18,11 +18,12 @@ from radlite.errors import RadliteError
 from radlite.families import Family
 from radlite.formats.staging import disk_errors, read_json
 from radlite.lora import fuse
-from radlite.quantize import round_weights
+from radlite.quantize import CHOICES, library, round_weights
 from radlite.vlm import VLM
 
 SHIPPED = ("rad", "ecot")
 CARD = "README.md"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CARD_ROWS = {"steps_done": "steps", "seed": "seed", "rate": "peak learning rate", "lora_rank": "LoRA rank",
              "quantize": "trained on a base in", "robot_per_batch": "robot samples a step",
              "blind_per_batch": "robot samples a step without their picture",
@@ -76,6 +77,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     about = read_json(folder / STATE, "an adapter")
     _check_base(vlm, about, folder)
     stats, longest = _statistics(about, folder)
+    rounded = None if vlm.quantize else _rounded(about, folder)
     if about.get("method") == "full":
         load_whole(vlm, read_tensors(folder / "model.safetensors"), folder)
         return stats, longest
@@ -90,8 +92,8 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
                            "train the adapter again")
     set_peft_model_state_dict(model, weights)
     vlm.model = model
-    if about.get("undoes") and not vlm.quantize:
-        round_weights(vlm)
+    if rounded:
+        round_weights(vlm, rounded)
     return stats, longest
 
 
@@ -108,6 +110,19 @@ def _statistics(about: dict, folder: Path) -> tuple[ActionStats, int | None]:
     if not (longest is None or isinstance(longest, int) and longest >= 0):
         raise RadliteError(f"a count of tokens as longest_chain in {folder / STATE}", repr(longest), "train the adapter again")
     return stats, longest
+
+
+def _rounded(about: dict, folder: Path) -> torch.dtype | None:
+    """In which precision the weights were that an adapter's start has undone the rounding of; None: it has undone none."""
+    undoes = about.get("undoes")
+    if undoes is None:
+        return None
+    dtype = DTYPES.get(str(undoes.get("dtype"))) if isinstance(undoes, dict) and undoes.get("quantize") in CHOICES[:1] else None
+    if dtype is None:
+        raise RadliteError(f"{{'quantize': 'nf4', 'dtype': ...}} as undoes in {folder / STATE}", repr(undoes)[:80],
+                           "update radlite, or train the adapter again")
+    library()  # before anything is changed
+    return dtype
 
 
 def _check_base(vlm: VLM, about: dict, folder: Path) -> None:
@@ -184,7 +199,8 @@ def write_adapter(
         "base": vlm.name,
         "base_sha256": vlm.sha256,
         "method": method,
-        **({"undoes": vlm.quantize} if made.get("config", {}).get("undo_rounding") else {}),
+        **({"undoes": {"quantize": vlm.quantize, "dtype": str(vlm.base.dtype).removeprefix("torch.")}}
+           if made.get("config", {}).get("undo_rounding") else {}),
         "stats": stats.to_dict(),
         "longest_chain": longest,
         "train": made,

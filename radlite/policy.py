@@ -158,7 +158,8 @@ def load_policy(name: str = "radlite-tiny", adapter: str | Path | None = None, q
         name: "radlite-tiny", a name of the ladder, owner/name on the Hub, or a folder with a `transformers` model.
         adapter: "rad" or "ecot" (shipped), or a folder written by `train`; None loads the model as it is: a bare base knows no
             action, one that `radlite export` has merged does.
-        quantize: "nf4" keeps the language decoder in four bits, as QLoRA trains it; None keeps all.
+        quantize: "nf4" keeps the language decoder in four bits, as QLoRA trains it; None keeps all whole (rounded, yet
+            not packed, for an adapter that undoes rounding).
         device: "cuda", "mps", "cpu", or None: the best there is.
 
     Raises:

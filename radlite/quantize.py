@@ -115,10 +115,13 @@ def unpacked(layer: nn.Linear) -> Tensor:
 
 
 @torch.no_grad()
-def round_weights(vlm: VLM) -> None:
-    """Puts into the decoder of a whole base the weights that its four bits would stand for, in place."""
+def round_weights(vlm: VLM, dtype: torch.dtype | None = None) -> None:
+    """Puts into the decoder of a whole base the weights that its four bits would stand for, in place.
+
+    `dtype` is the precision that they were rounded from; None: the one they are in.
+    """
     four = library().functional
     for part, _, layer in linear_layers(vlm):
         if part == "decoder":
-            packed, state = four.quantize_4bit(layer.weight.data, compress_statistics=True, quant_type="nf4")
+            packed, state = four.quantize_4bit(layer.weight.data.to(dtype), compress_statistics=True, quant_type="nf4")
             layer.weight.copy_(four.dequantize_4bit(packed, state))

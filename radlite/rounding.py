@@ -45,7 +45,7 @@ def start_from_rounding(vlm: VLM, batch: Batch, seed: int = 0) -> None:
     training = vlm.model.training
     vlm.model.eval()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([vlm.device] if vlm.device.type == "cuda" else []):
             torch.manual_seed(seed)
             vlm.forward(batch.input_ids, None, batch.pixel_values)
     finally:
@@ -57,20 +57,23 @@ def start_from_rounding(vlm: VLM, batch: Batch, seed: int = 0) -> None:
 def _start(layer: nn.Module, inputs: tuple[Tensor, ...], weight: Tensor, real: Tensor) -> None:
     """Sets one layer's LoRA from inputs (B, T, I), of which `real` (B, T) are no padding, and its whole weights (O, I)."""
     with torch.autocast(inputs[0].device.type, enabled=False):
-        _set(layer, inputs[0][real].float(), weight.to(inputs[0].device).float() - unpacked(layer.base_layer).float())
+        seen = inputs[0][real]
+        seen = seen[:: -(-len(seen) // TOKENS)].float()
+        _set(layer, seen, weight.to(seen.device).float() - unpacked(layer.base_layer).float())
 
 
+@torch.no_grad()
 def _set(layer: nn.Module, seen: Tensor, lost: Tensor) -> None:
     """Sets one layer's LoRA from inputs (N, I) and what rounding took (O, I)."""
     name = layer.active_adapters[0]
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
-    errors = seen[:: -(-len(seen) // TOKENS)] @ lost.T  # (N, O)
+    errors = seen @ lost.T  # (N, O)
     rank = min(len(down), *errors.shape)
     _, _, main = torch.svd_lowrank(errors, min(rank + EXTRA, *errors.shape), ROUNDS)
     main = main[:, :rank]  # (O, rank)
     rows = main.T @ lost  # (rank, I)
     # the product is what counts; A keeps the length that peft gives it, so that a rate means what it means elsewhere
-    sizes = rows.norm(dim=1).clamp_min(torch.finfo(rows.dtype).tiny)
-    usual = down.float().norm(dim=1)[:rank]
-    down[:rank] = (rows * (usual / sizes)[:, None]).to(down.dtype)
+    sizes, usual = rows.norm(dim=1), down.float().norm(dim=1)[:rank]
+    there = sizes > 0  # where nothing was lost A stays as it is: two zeros would learn nothing
+    down[:rank][there] = (rows * (usual / sizes)[:, None]).to(down.dtype)[there]
     up[:, :rank] = (main * (sizes / usual) / layer.scaling[name]).to(up.dtype)

@@ -106,15 +106,24 @@ def train(
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
     step = _resume(out, vlm, config, optimizer, scaler, identity)
     if vlm.quantize and config.undo_rounding and not step:
-        first = collate(mixture.batch(0), vlm, stats, config.collate, (config.seed, 0)).to(vlm.device)
-        with autocast(config.precision, vlm.device):
-            start_from_rounding(vlm, first, config.seed)
-        for p in params if accelerator.num_processes > 1 else ():  # gradients are shared, so the start has to be one, too
-            broadcast(p.data)
+        _undo_rounding(vlm, mixture, stats, config, accelerator, params)
     run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
                longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields), scaler)
     last = config.steps if stop_after is None else min(config.steps, step + stop_after)
     return run.loop(step, last, progress, on_log)
+
+
+def _undo_rounding(vlm: VLM, mixture: Mixture, stats: ActionStats, config: TrainConfig, accelerator: Accelerator,
+                   params: list[Tensor]) -> None:
+    """Gives LoRA its start, from the first batch; of several processes one does, and the others take it over."""
+    if accelerator.is_main_process:
+        first = collate(mixture.batch(0), vlm, stats, config.collate, (config.seed, 0))
+        if config.micro_tokens:  # as many rows as a part has, from all over the batch
+            first = first.rows(slice(None, None, -(-first.input_ids.numel() // config.micro_tokens)))
+        with autocast(config.precision, vlm.device):
+            start_from_rounding(vlm, first.to(vlm.device), config.seed)
+    for p in params if accelerator.num_processes > 1 else ():  # gradients are shared, so the start has to be one, too
+        broadcast(p.data)
 
 
 def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
@@ -126,7 +135,7 @@ def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimiz
 
 def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
     """What makes two runs the same run: base, data, order and configuration."""
-    idle = {"checkpoint_seconds", "log_every"} | (set() if vlm.quantize else {"undo_rounding"})
+    idle = {"checkpoint_seconds", "log_every"} | (set() if vlm.quantize and config.undo_rounding else {"undo_rounding"})
     settings = {k: v for k, v in asdict(config).items() if k not in idle}
     return json.loads(json.dumps({
         "base": vlm.name, "base_sha256": vlm.sha256, **({"quantize": vlm.quantize} if vlm.quantize else {}), "config": settings,

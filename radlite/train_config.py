@@ -33,8 +33,8 @@ class TrainConfig:
             length together; the gradient is that of the whole. 0: all at once.
         checkpointing: keep only what goes into a layer, and compute the layer again for the backward pass.
         optimizer: "adamw", or "paged_adamw_8bit" (bitsandbytes), whose moments take a quarter of the memory.
-        undo_rounding: on a base in four bits, LoRA starts by undoing what they took, see `radlite.rounding`; False starts from
-            nothing, as QLoRA does. Such an adapter is used on a base in four bits only, or exported. No matter on a whole base.
+        undo_rounding: on a base in four bits, LoRA starts by undoing what they took, see `radlite.rounding`, and gets rounded
+            weights wherever it is loaded; False starts from nothing, as QLoRA does. A whole base leaves nothing to undo.
         collate: weights, dropout and fields of the loss.
     """
 

@@ -1,6 +1,8 @@
 """LoRA that starts by undoing what four bits took: nearer to the whole base, all of it at full rank, and told in its file."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,16 +11,20 @@ import torch
 bnb = pytest.importorskip("bitsandbytes")
 
 from radlite.actions import ActionStats  # noqa: E402
-from radlite.adapter import attach_lora  # noqa: E402
+from radlite.adapter import attach_lora, load_adapter  # noqa: E402
 from radlite.bases import load_vlm  # noqa: E402
+from radlite.checkpoint import STATE, write_folder  # noqa: E402
 from radlite.collate import collate  # noqa: E402
+from radlite.errors import RadliteError  # noqa: E402
 from radlite.mixture import Mixture  # noqa: E402
 from radlite.policy import load_policy  # noqa: E402
 from radlite.precision import autocast  # noqa: E402
 from radlite.quantize import round_weights, unpacked  # noqa: E402
-from radlite.rounding import start_from_rounding  # noqa: E402
+from radlite.rounding import _set, start_from_rounding  # noqa: E402
 from radlite.train import TrainConfig, train  # noqa: E402
 from tests import models  # noqa: E402
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 @pytest.fixture(scope="module", params=[*models.KINDS, "radlite-tiny"])
@@ -130,11 +136,54 @@ def test_a_trained_policy_acts_alike_packed_and_unpacked(undo, base, mixture, tm
     config = TrainConfig(steps=2, warmup=1, lora_rank=4, lora_alpha=4, precision="no", undo_rounding=undo)
     train(load_vlm(base, quantize="nf4"), mixture, tmp_path / "run", config, progress=False)
     about = json.loads((tmp_path / "run" / "adapter" / "radlite.json").read_text())
-    assert about.get("undoes") == ("nf4" if undo else None)
+    assert about.get("undoes") == ({"quantize": "nf4", "dtype": "float32"} if undo else None)
+    assert about["train"]["config"].get("undo_rounding") is (True if undo else None)  # runs of before it go on
     packed, whole = (load_policy(base, tmp_path / "run", bits, device="cpu") for bits in ("nf4", None))
     batch = _batch(whole.vlm, mixture, 1)
     off = (_said(packed.vlm, batch) - _said(whole.vlm, batch)).norm() / _said(whole.vlm, batch).norm()
     assert (off < 1e-4) == undo and np.isfinite(float(off))
+
+
+@pytest.mark.parametrize("undoes", ["nf4", {"quantize": "int3", "dtype": "float32"}, {"quantize": "nf4", "dtype": "float64"}])
+def test_an_adapter_that_undoes_something_else_is_refused(undoes, base, mixture, tmp_path):
+    config = TrainConfig(steps=1, lora_rank=4, precision="no")
+    run = train(load_vlm(base, quantize="nf4"), mixture, tmp_path / "run", config, progress=False)
+    about = json.loads((run.adapter / STATE).read_text())
+    write_folder(tmp_path / "odd", lambda folder: [shutil.copy(run.adapter / n, folder) for n in FILES]
+                 + [(folder / STATE).write_text(json.dumps({**about, "undoes": undoes}))])  # fmt: skip
+    with pytest.raises(RadliteError, match="undoes"):
+        load_policy(base, tmp_path / "odd", device="cpu")
+
+
+def test_without_bitsandbytes_the_model_stays_as_it_is(base, mixture, tmp_path, monkeypatch):
+    config = TrainConfig(steps=1, lora_rank=4, precision="no")
+    run = train(load_vlm(base, quantize="nf4"), mixture, tmp_path / "run", config, progress=False)
+    whole = load_vlm(base)
+    before = {n: p.clone() for n, p in whole.model.named_parameters()}
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(RadliteError, match="bitsandbytes"):
+        load_adapter(whole, run.adapter)
+    assert not hasattr(whole.model, "peft_config")
+    assert all(torch.equal(p, before[n]) for n, p in whole.model.named_parameters())
+
+
+def test_weights_are_rounded_from_the_precision_of_the_training(tmp_path):
+    """Weights stored in 32 bits, trained on in 16 and merged in 32: the same four bits."""
+    folder = models.save("smolvlm", tmp_path)
+    half, whole = load_vlm(folder, torch.bfloat16, quantize="nf4"), load_vlm(folder, torch.float32)
+    round_weights(whole, torch.bfloat16)
+    layers = dict(whole.base.named_modules())
+    packed = [(n, m) for n, m in half.base.named_modules() if isinstance(m, bnb.nn.Linear4bit)]
+    assert packed and all(torch.equal(layers[n].weight.bfloat16(), unpacked(m)) for n, m in packed)
+
+
+def test_where_nothing_was_lost_lora_can_still_learn(base, mixture):
+    """Weights that four bits hold exactly."""
+    vlm = _four(base, 4)
+    layer = next(m for m in vlm.base.modules() if isinstance(getattr(m, "base_layer", None), bnb.nn.Linear4bit))
+    down = layer.lora_A["default"].weight.clone()
+    _set(layer, torch.randn(10, layer.in_features), torch.zeros(layer.out_features, layer.in_features))
+    assert torch.equal(layer.lora_A["default"].weight, down) and not layer.lora_B["default"].weight.any()
 
 
 def test_a_run_starts_there_once_and_goes_on_from_its_checkpoint(base, mixture, tmp_path, monkeypatch):

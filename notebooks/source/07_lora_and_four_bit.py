@@ -170,8 +170,8 @@ print(f"the two are {1000 * apart:.1f} mm apart; a step is at most {1000 * np.ab
 # $E = W - Q$ is known. Ordinary LoRA starts at $BA = 0$ and has to learn the task *around* the damage. One can
 # also start it at the matrix of its rank that undoes most of $E$ (*LoftQ*). Most in which sense? Not of $E$
 # itself, but of $Ex$ for the inputs $x$ that the layer gets: with $U$ the main directions of $Ex$ over one
-# batch, $BA = UU^\top E$ is the best there is. `train` does so unless told `undo_rounding=False`. How far are the
-# decoder's outputs from those of the whole base?
+# batch, $\frac{\alpha}{r} BA = UU^\top E$ is the best of its rank for that batch. `train` does so unless told
+# `undo_rounding=False`. How far are the decoder's outputs from those of the whole base?
 
 # %%
 whole, small = radlite.load_vlm("radlite-tiny"), radlite.load_vlm("radlite-tiny", quantize="nf4")
