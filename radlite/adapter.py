@@ -77,7 +77,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
     about = read_json(folder / STATE, "an adapter")
     _check_base(vlm, about, folder)
     stats, longest = _statistics(about, folder)
-    rounded = None if vlm.quantize else _rounded(about, folder)
+    rounded = _rounded(about, folder)
     if about.get("method") == "full":
         load_whole(vlm, read_tensors(folder / "model.safetensors"), folder)
         return stats, longest
@@ -92,7 +92,7 @@ def load_adapter(vlm: VLM, adapter: str | Path) -> tuple[ActionStats, int | None
                            "train the adapter again")
     set_peft_model_state_dict(model, weights)
     vlm.model = model
-    if rounded:
+    if rounded and not vlm.quantize:
         round_weights(vlm, rounded)
     return stats, longest
 
