@@ -19,7 +19,7 @@ from radlite.errors import RadliteError  # noqa: E402
 from radlite.loss import rad_loss  # noqa: E402
 from radlite.mixture import Mixture  # noqa: E402
 from radlite.policy import load_policy  # noqa: E402
-from radlite.quantize import PARTS, class_table, linears, secure  # noqa: E402
+from radlite.quantize import PARTS, class_table, linears, secure, unpacked  # noqa: E402
 from radlite.reasoning import Reasoning  # noqa: E402
 from radlite.train import TrainConfig, read_log, train  # noqa: E402
 from tests import models  # noqa: E402
@@ -113,7 +113,7 @@ def test_gradients_are_those_of_the_weights_that_four_bits_stand_for(folder, six
     layers = dict(whole.base.named_modules())
     for name, layer in four.base.named_modules():
         if isinstance(layer, bnb.nn.Linear4bit):
-            layers[name].weight.data = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()
+            layers[name].weight.data = unpacked(layer).float()
     found = [_gradients(*_adapted(vlm, sixteen)) for vlm in (four, whole)]
     assert found[0].keys() == found[1].keys()
     norm = sum(g.square().sum() for g in found[1].values()).sqrt()

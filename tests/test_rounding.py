@@ -47,6 +47,11 @@ def _four(folder, rank, dtype=torch.float32):
     return vlm
 
 
+def _beside(model):
+    """Name -> LoRA layer, of all that stand around a layer in four bits."""
+    return {n: m for n, m in model.named_modules() if isinstance(getattr(m, "base_layer", None), bnb.nn.Linear4bit)}
+
+
 @torch.no_grad()
 def _said(vlm, batch):
     """Hidden states (N, D) of all that is no padding."""
@@ -75,11 +80,10 @@ def test_of_a_small_rank_what_counts_most(folder, mixture):
     start_from_rounding(vlm, _batch(whole, mixture))
     mine = _said(vlm, other)
     layers = dict(whole.base.named_modules())
-    for name, layer in vlm.base.named_modules():
-        if isinstance(getattr(layer, "base_layer", None), bnb.nn.Linear4bit):
-            u, s, v = torch.linalg.svd(layers[name].weight.data - unpacked(layer.base_layer).float())
-            layer.lora_B["default"].weight.data = u[:, :4] * s[:4] / layer.scaling["default"]
-            layer.lora_A["default"].weight.data = v[:4].contiguous()
+    for name, layer in _beside(vlm.base).items():
+        u, s, v = torch.linalg.svd(layers[name].weight.data - unpacked(layer.base_layer).float())
+        layer.lora_B["default"].weight.data = u[:, :4] * s[:4] / layer.scaling["default"]
+        layer.lora_A["default"].weight.data = v[:4].contiguous()
     plain = _said(vlm, other)
     left, loftq, before = ((x - truth).norm() for x in (mine, plain, nothing))
     assert left < 0.9 * before and left < loftq
@@ -90,7 +94,7 @@ def test_only_layers_in_four_bits_and_nothing_else(folder, mixture):
     start_from_rounding(vlm, _batch(vlm, mixture))
     new, old = vlm.model.state_dict(), fresh.model.state_dict()
     changed = {n for n in new if not torch.equal(new[n], old[n])}
-    layers = {n for n, m in vlm.model.named_modules() if isinstance(getattr(m, "base_layer", None), bnb.nn.Linear4bit)}
+    layers = _beside(vlm.model)
     assert changed == {f"{n}.lora_{side}.default.weight" for n in layers for side in "AB"} and len(layers) > 5
     lengths = [[state[n].norm(dim=1) for n in sorted(changed) if "lora_A" in n] for state in (new, old)]
     for mine, usual in zip(*lengths, strict=True):  # so that a learning rate means the same
@@ -180,7 +184,7 @@ def test_weights_are_rounded_from_the_precision_of_the_training(tmp_path):
 def test_where_nothing_was_lost_lora_can_still_learn(base, mixture):
     """Weights that four bits hold exactly."""
     vlm = _four(base, 4)
-    layer = next(m for m in vlm.base.modules() if isinstance(getattr(m, "base_layer", None), bnb.nn.Linear4bit))
+    layer = next(iter(_beside(vlm.base).values()))
     down = layer.lora_A["default"].weight.clone()
     _set(layer, torch.randn(10, layer.in_features), torch.zeros(layer.out_features, layer.in_features))
     assert torch.equal(layer.lora_A["default"].weight, down) and not layer.lora_B["default"].weight.any()
