@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 # on a CPU torch keeps up to 1,024 kernels, one for every shape it has met, and with them some gigabytes after a training
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
+# on Linux, memory by two megabytes at a time instead of four kilobytes: an activation of 20 MB is 5,000 page faults otherwise
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 # on some processors bitsandbytes tells at every import that it might fetch a kernel from the Hub; it need not
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 

@@ -18,6 +18,7 @@ from radlite.errors import RadliteError
 from radlite.families import Family
 from radlite.formats.staging import disk_errors, read_json
 from radlite.lora import fuse
+from radlite.norm import fuse_norms
 from radlite.quantize import CHOICES, library, round_weights
 from radlite.vlm import VLM
 
@@ -150,6 +151,7 @@ def with_lora(model: nn.Module, family: Family, rank: int, rows: list[int], alph
     lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=family.lora_targets, trainable_token_indices=tables or None)
     model = _peft(model, lora)
     fuse(model)
+    fuse_norms(model)
     return model
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from radlite.collate import IGNORE, ROLES, Batch
 from radlite.cross_entropy import cross_entropy
@@ -40,14 +40,15 @@ def rad_loss(vlm: VLM, batch: Batch, detail: bool = True, weight: float | None =
         weight: what the sum over labels is divided by; None: the weight of this batch. The parts of a batch are given that of the
             whole, so that their losses add up to its loss.
     """
-    hidden = vlm.forward(batch.input_ids, None, batch.pixel_values)  # (B, T, D); a batch is right-padded
     labels, roles = batch.labels[:, 1:], batch.roles[:, 1:]
     paid = labels != IGNORE
     if not paid.any():
         raise RadliteError(
             "at least one token that carries loss", "none in the batch", "check the samples' reasoning"
         )
-    each, right = cross_entropy(vlm.lm_head, hidden[:, :-1][paid], labels[paid], vlm.vocabulary)  # (N,)
+    read = nn.functional.pad(paid, (0, 1))  # (B, T): a label is told by the position before it
+    hidden = vlm.forward(batch.input_ids, None, batch.pixel_values, read=read)  # (B, T, D); a batch is right-padded
+    each, right = cross_entropy(vlm.lm_head, hidden[read], labels[paid], vlm.vocabulary)  # (N,)
     weights = batch.weights[:, 1:][paid]
     total = (each * weights).sum() / (weights.sum() if weight is None else weight)
     return Loss(total, _per_field(each, right, roles[paid]) if detail else {})

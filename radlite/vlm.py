@@ -23,6 +23,7 @@ from radlite.decoder import Decoder
 from radlite.errors import RadliteError
 from radlite.families import Family
 from radlite.families.family import counted
+from radlite.last_layer import only_where
 from radlite.scales import scales
 
 PROMPT = "What action should the robot take to {instruction}?"  # ECoT's question, instruction in lower case
@@ -211,6 +212,7 @@ class VLM:
         attention_mask: Tensor | None,
         pixel_values: Tensor | None = None,
         image_features: Tensor | None = None,
+        read: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states before the output layer.
 
@@ -220,6 +222,7 @@ class VLM:
                 token sees what comes after it, and attention without a mask does half of the work.
             pixel_values: (B, ...), or None for text alone.
             image_features: (B, image_tokens, F) instead of pixels, to compute them once.
+            read: bool (B, T), where the result is wanted; it means nothing elsewhere. None: everywhere.
 
         Returns:
             (B, T, D); `lm_head` makes logits of any part of it.
@@ -227,7 +230,8 @@ class VLM:
         if image_features is None and pixel_values is not None:
             image_features = self.image_features(pixel_values)
         inputs = self.decoder_inputs(input_ids, attention_mask, image_features)
-        return self.text_model(**inputs, attention_mask=attention_mask, use_cache=False).last_hidden_state
+        with only_where(self.text_model.layers[-1], read):
+            return self.text_model(**inputs, attention_mask=attention_mask, use_cache=False).last_hidden_state
 
     def decoder_inputs(self, ids: Tensor, mask: Tensor | None, features: Tensor | None) -> dict[str, Any]:
         """Arguments of the language decoder for sequences (B, T): embeddings, and what the family adds to them."""

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from radlite.lora import FusedLinear, fuse
+from radlite.lora import FusedLinear, _MergedProduct, _Product, fuse, product_of
 
 
 def adapted(bias: bool = True, dropout: float = 0.0, **more) -> tuple[nn.Module, nn.Module]:
@@ -24,7 +24,7 @@ def adapted(bias: bool = True, dropout: float = 0.0, **more) -> tuple[nn.Module,
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12)])
+@pytest.mark.parametrize("shape", [(12,), (5, 12), (2, 3, 12), (4, 30, 12)])  # few rows, and so many that weights are merged
 def test_outputs_and_gradients_are_those_of_peft(bias, shape):
     results = []
     for model in adapted(bias):
@@ -38,13 +38,36 @@ def test_outputs_and_gradients_are_those_of_peft(bias, shape):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_the_product_has_the_gradient_of_finite_differences():
-    from radlite.lora import _Product
-
+@pytest.mark.parametrize("product", [_Product, _MergedProduct])
+def test_the_products_have_the_gradient_of_finite_differences(product):
     torch.manual_seed(0)
     x, down, up = (torch.randn(*s, dtype=torch.double, requires_grad=True) for s in ((3, 5), (2, 5), (4, 2)))
     weight, bias = torch.randn(4, 5, dtype=torch.double), torch.randn(4, dtype=torch.double)
-    assert torch.autograd.gradcheck(lambda *t: _Product.apply(t[0], weight, bias, t[1], t[2], 1.5), (x, down, up))
+    assert torch.autograd.gradcheck(lambda *t: product.apply(t[0], weight, bias, t[1], t[2], 1.5), (x, down, up))
+
+
+def test_weights_are_merged_for_many_rows_in_float32_only():
+    weight = torch.empty(20, 12)
+    assert [product_of(rows, weight) for rows in (1, 30, 31, 500)] == [_Product, _Product, _MergedProduct, _MergedProduct]
+    assert product_of(500, weight.bfloat16()) is _Product
+
+
+@pytest.mark.parametrize("rows", [3, 120])
+def test_in_bfloat16_it_is_as_near_to_the_truth_as_peft(rows):
+    errors = torch.zeros(2)
+    for seed in range(8):
+        torch.manual_seed(seed)
+        x, results = torch.randn(rows, 12), []
+        for precision, one in (("float32", adapted()[0]), *zip(("bfloat16",) * 2, adapted(), strict=True)):
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                y = one(x)
+            assert y.dtype == getattr(torch, precision)
+            y.float().square().sum().backward()
+            results.append([y.detach().float(), *(p.grad for p in one.parameters() if p.requires_grad)])
+        for true, *found in zip(*results, strict=True):
+            errors += torch.stack([(f - true).norm() / true.norm() for f in found])
+    theirs, ours = errors / (8 * 5)  # a mean over seeds, and the output and four gradients
+    assert 1e-4 < ours < 1.2 * theirs < 0.02
 
 
 def test_names_and_parameters_stay_those_of_peft():
@@ -55,7 +78,7 @@ def test_names_and_parameters_stay_those_of_peft():
     assert trained[0] == trained[1]
 
 
-@pytest.mark.parametrize("case", ["disabled", "merged", "dropout", "dora", "autocast", "two adapters"])
+@pytest.mark.parametrize("case", ["disabled", "merged", "dropout", "dora", "fp16", "two adapters"])
 def test_everything_else_goes_through_peft(case):
     model, fused = adapted(dropout=0.5 if case == "dropout" else 0.0, use_dora=case == "dora")
     results, x = [], torch.ones(4, 12)
@@ -66,7 +89,7 @@ def test_everything_else_goes_through_peft(case):
         if case == "merged":
             one.merge_adapter()
         torch.manual_seed(2)
-        with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
+        with torch.autocast("cpu", torch.float16, enabled=case == "fp16"):
             if case == "disabled":
                 with one.disable_adapter():
                     results.append(one(x))
