@@ -223,7 +223,7 @@ def _peaks(model: nn.Module, family: Family, batch: int, tokens: int, checkpoint
 
 
 def _loss(base: nn.Module, family: Family, pixels: Tensor, tokens: int, lap: Callable[..., None]) -> Tensor:
-    """As `radlite.loss` computes it; calls `lap` before the output layer, and when the gradient has passed it."""
+    """As `radlite.loss` computes it, but the last layer whole; calls `lap` before and after the output layer's work."""
     # a mask of four dimensions is taken as it is, and without one the decoder would look at places; it takes no memory
     mask = torch.empty(1, 1, 1, 1, dtype=torch.bool, device="meta").expand(len(pixels), 1, tokens, tokens)
     inputs = {"inputs_embeds": _embeds(base, family, pixels, tokens), "attention_mask": mask, "use_cache": False}
