@@ -214,6 +214,23 @@ def test_cells_and_work_of_another_experiment_are_not_mixed(ran):
         experiment.finished(replace(chosen[0], trials=9))
 
 
+def test_two_runs_in_one_work_folder_are_refused_and_a_dead_one_is_not_in_the_way(ran):
+    experiment, chosen, _ = ran
+    hold = """import sys, filelock
+lock = filelock.FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()"""
+    command = [sys.executable, "-c", hold, str(experiment.work / ".lock")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(RadliteError, match="another at work in"):
+        experiment.run(chosen, progress=False)
+    other.kill()
+    other.communicate()
+    assert experiment.run(chosen, progress=False) == experiment.run(chosen, progress=False) == []
+
+
 def test_an_error_in_a_process_ends_the_run_and_keeps_the_rest(ran, tmp_path):
     experiment, _, _ = ran
     broken = Experiment(tmp_path / "out", replace(experiment.scale, trials=0), experiment.work)
