@@ -14,16 +14,18 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def only_where(layer: nn.Module, read: Tensor | None) -> Iterator[None]:
-    """Lets `layer.mlp` leave out positions; there the layer gives what went into its feed-forward part, to be ignored.
+def only_where(decoder: nn.Module, read: Tensor | None) -> Iterator[None]:
+    """Lets `layers[-1].mlp` leave out positions; there the layer gives what went into it, to be ignored.
 
-    A layer that is computed again for the backward pass, when this has ended, is left as it is.
+    A layer that is computed again for the backward pass, when this has ended, is left as it is, and so is a decoder in which
+    these names mean nothing.
 
     Args:
-        layer: of a `transformers` decoder.
+        decoder: of `transformers`, without its output layer.
         read: bool (B, T), whose results count; None: all.
     """
-    if read is None or getattr(layer, "gradient_checkpointing", False):
+    layer = decoder.layers[-1] if hasattr(decoder, "layers") else decoder
+    if read is None or not hasattr(layer, "mlp") or getattr(layer, "gradient_checkpointing", False):
         yield
         return
     rows = read.flatten().nonzero().squeeze(1)  # (N,)

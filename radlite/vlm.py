@@ -230,7 +230,7 @@ class VLM:
         if image_features is None and pixel_values is not None:
             image_features = self.image_features(pixel_values)
         inputs = self.decoder_inputs(input_ids, attention_mask, image_features)
-        with only_where(self.text_model.layers[-1], read):
+        with only_where(self.text_model, read):
             return self.text_model(**inputs, attention_mask=attention_mask, use_cache=False).last_hidden_state
 
     def decoder_inputs(self, ids: Tensor, mask: Tensor | None, features: Tensor | None) -> dict[str, Any]:

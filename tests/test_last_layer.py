@@ -70,6 +70,15 @@ def test_the_layer_is_whole_again_afterwards_even_after_an_error(robot, human, t
         after = vlm.forward(batch.input_ids, None, batch.pixel_values)
     torch.testing.assert_close(part[read], before[read], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(part, before, atol=1e-3) and torch.equal(before, after)
-    with pytest.raises(ZeroDivisionError), models_face.only_where(layer, read):
+    with pytest.raises(ZeroDivisionError), models_face.only_where(vlm.text_model, read):
         1 / 0  # noqa: B018
     assert not layer.mlp._forward_hooks and not layer.mlp._forward_pre_hooks
+
+
+def test_a_decoder_of_other_parts_is_left_whole():
+    with models_face.only_where(torch.nn.Linear(2, 2), torch.zeros(1, 3, dtype=torch.bool)):
+        pass
+    other = torch.nn.Module()
+    other.layers = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    with models_face.only_where(other, torch.zeros(1, 3, dtype=torch.bool)):
+        assert not other.layers[0]._forward_hooks
