@@ -45,7 +45,15 @@ class _Fused:
         return _Norm.apply(hidden_states, self.weight, self.variance_epsilon)
 
 
-FUSED = {kind: type(f"Fused{kind.__name__}", (_Fused, kind), {}) for kind in (LlamaRMSNorm, Qwen3VLTextRMSNorm)}
+class FusedLlamaNorm(_Fused, LlamaRMSNorm):
+    """Of SmolVLM's decoder."""
+
+
+class FusedQwenNorm(_Fused, Qwen3VLTextRMSNorm):
+    """Of Qwen3-VL's."""
+
+
+FUSED = {LlamaRMSNorm: FusedLlamaNorm, Qwen3VLTextRMSNorm: FusedQwenNorm}
 
 
 def fuse_norms(model: nn.Module) -> None:
