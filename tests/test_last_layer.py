@@ -59,7 +59,7 @@ def test_loss_and_gradients_are_those_of_the_whole_layer(kind, recomputed, robot
         torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_the_layer_is_whole_again_afterwards_even_after_an_error(robot, human, tmp_path, monkeypatch):
+def test_the_layer_is_whole_again_afterwards_even_after_an_error(robot, human, tmp_path):
     vlm, batch = lesson("smolvlm", tmp_path, robot, human)
     layer = vlm.text_model.layers[-1]
     with torch.no_grad():
