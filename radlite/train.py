@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
 from radlite.adapter import attach_lora, load_whole, trainable_state, write_adapter
+from radlite.alone import alone
 from radlite.checkpoint import STATE, TENSORS, read_tensors, verify_folder, write_folder
 from radlite.collate import Batch, collate, collate_blind, longest_chain
 from radlite.episodes import EpisodeDataset, Sample
 from radlite.errors import RadliteError
-from radlite.formats.staging import disk_errors, read_json
+from radlite.formats.staging import read_json
 from radlite.loss import rad_loss, together
 from radlite.mixture import Mixture
 from radlite.moments import moments, restore
@@ -80,11 +82,21 @@ def train(
         on_log: called with every new row of the log, for curves that grow.
 
     Raises:
-        RadliteError: a loss that is not a finite number (names the samples), a checkpoint of another run, a full disk.
+        RadliteError: a loss that is not a finite number (names the samples), a checkpoint of another run, another training at
+            work in `out`, a full disk.
     """
-    out, stats = Path(out), ActionStats.fit(mixture.robot.actions())
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+    # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
+    accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
+    # of several processes of one run the first holds the folder
+    with alone(Path(out), "--out") if accelerator.is_main_process else nullcontext():
+        run, step = _begin(vlm, mixture, Path(out), config, accelerator)
+        last = config.steps if stop_after is None else min(config.steps, step + stop_after)
+        return run.loop(step, last, progress, on_log)
+
+
+def _begin(vlm: VLM, mixture: Mixture, out: Path, config: TrainConfig, accelerator: Accelerator) -> tuple[_Run, int]:
+    """The run, ready for its next step, and which one that is."""
+    stats = ActionStats.fit(mixture.robot.actions())
     if hasattr(vlm.model, "peft_config"):
         raise RadliteError(
             "a freshly loaded base", f"{vlm.name} with an adapter in it", "load it again with load_vlm"
@@ -96,8 +108,6 @@ def train(
         attach_lora(vlm, config.lora_rank, config.lora_alpha, config.seed)
     else:
         vlm.model.float()  # steps of a small rate are lost in 16 bits; LoRA's own weights are in 32 anyway
-    # accelerate keeps its precision for the life of the process, so the autocast is ours: bf16 needs no more than that
-    accelerator = Accelerator(mixed_precision="no", cpu=str(vlm.device) == "cpu")
     params = [p for p in vlm.model.parameters() if p.requires_grad]
     if config.checkpointing:
         recompute_layers(vlm.base)
@@ -107,10 +117,8 @@ def train(
     step = _resume(out, vlm, config, optimizer, scaler, identity)
     if vlm.quantize and config.undo_rounding and not step:
         _undo_rounding(vlm, mixture, stats, config, accelerator, params)
-    run = _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params,
-               longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields), scaler)
-    last = config.steps if stop_after is None else min(config.steps, step + stop_after)
-    return run.loop(step, last, progress, on_log)
+    longest = longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields)
+    return _Run(out, vlm, mixture, config, stats, identity, accelerator, optimizer, params, longest, scaler), step
 
 
 def _undo_rounding(vlm: VLM, mixture: Mixture, stats: ActionStats, config: TrainConfig, accelerator: Accelerator,

@@ -195,6 +195,19 @@ def test_another_run_in_the_same_folder_is_refused(base, mixture, finished, chan
     assert tree(finished) == before
 
 
+def test_a_second_training_in_the_same_folder_is_refused_and_the_first_goes_on(base, mixture, finished, tmp_path):
+    refused = []
+
+    def begin_another(_):
+        with pytest.raises(RadliteError, match="another at work there.*choose another --out") as error:
+            run(base, mixture, tmp_path / "run")
+        refused.append(error)
+
+    run(base, mixture, tmp_path / "run", on_log=begin_another)
+    assert len(refused) == 3 and tree(tmp_path / "run" / "adapter") == tree(finished / "adapter")
+    assert run(base, mixture, tmp_path / "run").steps == 6  # nobody holds it any more
+
+
 def test_the_rate_rises_and_falls_twice_with_a_restart():
     once, twice = replace(SHORT, steps=4), replace(SHORT, steps=10, restart=6)
     assert [rate_at(6 + k, twice) for k in range(4)] == [rate_at(k, once) for k in range(4)]
@@ -293,7 +306,7 @@ def test_a_full_disk_leaves_the_old_files(base, mixture, tmp_path, monkeypatch, 
     with pytest.raises(RadliteError, match="No space left.*free some disk space"):
         run(base, mixture, out, stop_after=1)
     assert tree(out / name) == before
-    assert sorted(p.name for p in out.iterdir()) == ["adapter", "checkpoint", "log.jsonl"]  # nothing half-written
+    assert sorted(p.name for p in out.iterdir()) == [".lock", "adapter", "checkpoint", "log.jsonl"]  # nothing half-written
 
 
 LIMIT = """

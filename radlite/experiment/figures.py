@@ -11,12 +11,11 @@ from plotly.subplots import make_subplots
 from radlite.errors import RadliteError
 from radlite.experiment.cells import TABLES
 from radlite.experiment.results import Count, Results, name_of
-from radlite.experiment.tables import AXIS_NAMES, markdown
+from radlite.experiment.tables import AXIS_NAMES, PLACES, at_place, markdown
 from radlite.formats.staging import replace_text
 from radlite.show.charts import accuracy_figure
 from radlite.show.html import chart_text
 
-PLACES = {"home": "the robot's environment", "elsewhere": "another environment"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
@@ -76,35 +75,37 @@ def _shares(cells: Results) -> go.Figure:
     return _forest({words: {arm: Count(m[key], trials[arm]) for arm, m in told.items()} for key, words in names.items()})
 
 
-def _line(drawn: go.Figure, name: str, cells: Results, number: int, text: bool) -> None:
+def _line(drawn: go.Figure, name: str, cells: Results, number: int, text: str = "", places: Sequence[float] = ()) -> None:
+    """A curve over `x`, or over a place of its own for each x; `text` is where its counts stand."""
     xs = sorted({c["x"] for c in cells})
     counts = [cells.count(x=x) for x in xs]
     drawn.add_scatter(
-        name=chart_text(name), x=xs, y=[100 * c.rate for c in counts], mode="lines+markers+text" if text else "lines+markers",
-        text=[f"{c.successes}/{c.trials}" for c in counts], textposition="bottom center",
+        name=chart_text(name), x=places or xs, y=[100 * c.rate for c in counts],
+        mode="lines+markers+text" if text else "lines+markers",
+        text=[f"{c.successes}/{c.trials}" for c in counts], textposition=text or None,
         line={"color": COLOURS[number], "dash": ("solid", "dash", "dot", "dashdot")[number]},
         error_y=_whiskers(counts),
-    )
+    )  # fmt: skip
 
 
 def _ratio(cells: Results) -> go.Figure:
     drawn = go.Figure()
     for number, axis in enumerate(cells.values("axis")):
-        _line(drawn, axis.replace("_", " "), cells.where(axis=axis), number, text=False)
-    _line(drawn, "all", cells, 3, text=True)
+        _line(drawn, axis.replace("_", " "), cells.where(axis=axis), number)
+    _line(drawn, "all", cells, 3, "bottom center")
     drawn.update_xaxes(title="share of human samples among those with a picture", range=[-0.04, 0.9])
     return drawn.update_yaxes(title="success, %", range=[0, 105])
 
 
 def _scaling(cells: Results) -> go.Figure:
-    drawn, none = go.Figure(), cells.where(x=0)
+    """Numbers of clips double, so they stand evenly; none has no place on a logarithm."""
+    drawn, values = go.Figure(), sorted({c["x"] for c in cells})
     for number, (place, words) in enumerate(PLACES.items()):
-        mine = Results(c for c in cells if c["variant"].endswith(place))
-        _line(drawn, words, Results([*none, *mine]), number, text=True)
-    # a logarithm has no zero: the place of none is told by the labels
-    values = sorted({c["x"] for c in cells})
-    drawn.update_xaxes(title="human clips", tickvals=values, type="linear")
-    return drawn.update_yaxes(title="success, %", range=[0, 105])
+        mine, side = at_place(cells, place), (-1, 1)[number]  # side by side, so that neither interval hides the other
+        places = [values.index(x) + 0.06 * side for x in sorted({c["x"] for c in mine})]
+        _line(drawn, words, mine, number, f"{('top', 'bottom')[number]} {('left', 'right')[number]}", places)
+    drawn.update_xaxes(title="human clips", tickvals=[*range(len(values))], ticktext=[str(v) for v in values])
+    return drawn.update_yaxes(title="success on new objects, %", range=[0, 105])
 
 
 def write(results: Results, out: Path, pictures: bool = True) -> list[Path]:

@@ -10,17 +10,16 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from radlite.alone import alone
 from radlite.bases import best_device, load_vlm
 from radlite.demo import versions
 from radlite.errors import RadliteError
@@ -97,7 +96,7 @@ class Experiment:
         """
         todo = [c for c in cells if not self.finished(c)]
         self._check_work()
-        with self._alone():
+        with alone(self.work, "--work"):
             todo = [c for c in todo if not self._copy(c)]
             jobs = self.jobs(todo)
             if jobs:
@@ -153,20 +152,6 @@ class Experiment:
                 self.write(cell, {**other, **mine})
                 return True
         return False
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two runs that train the same policy at once would take turns at its log and its checkpoint."""
-        lock = FileLock(self.work / ".lock")  # the system's own: a killed run has let go of it
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise RadliteError("one run at a time in a work folder", f"another at work in {self.work}",
-                               "let it end, stop it, or choose another --work") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _check_work(self) -> None:
         """A work folder belongs to one experiment: what took hours to train is not mixed with another base or size."""
