@@ -7,42 +7,36 @@ per field.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from peft import set_peft_model_state_dict
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from radlite.actions import ActionStats
-from radlite.adapter import attach_lora, load_whole, trainable_state, write_adapter
+from radlite.adapter import attach_lora, trainable_state, write_adapter
 from radlite.alone import alone
-from radlite.checkpoint import STATE, TENSORS, read_tensors, verify_folder, write_folder
 from radlite.collate import Batch, collate, collate_blind, longest_chain
-from radlite.episodes import EpisodeDataset, Sample
+from radlite.episodes import Sample
 from radlite.errors import RadliteError
-from radlite.formats.staging import read_json
 from radlite.loss import rad_loss, together
 from radlite.mixture import Mixture
-from radlite.moments import moments, restore
 from radlite.precision import autocast, chosen
 from radlite.quantize import library
+from radlite.resume import data_told, resume, run_identity, write_checkpoint
 from radlite.rounding import start_from_rounding
 from radlite.train_config import TrainConfig, rate_at
 from radlite.trainlog import TrainLog, polite_stop, read_log
-from radlite.views import View
 from radlite.vlm import VLM, recompute_layers
 
-__all__ = ["TrainConfig", "TrainResult", "rate_at", "read_log", "run_identity", "train"]
+__all__ = ["TrainConfig", "TrainResult", "rate_at", "read_log", "train"]
 
 LOG = "log.jsonl"
 DEFAULT = TrainConfig()
@@ -114,7 +108,7 @@ def _begin(vlm: VLM, mixture: Mixture, out: Path, config: TrainConfig, accelerat
     optimizer = _optimizer(params, config)
     half = chosen(config.precision, vlm.device) == torch.float16
     scaler = torch.amp.GradScaler(vlm.device.type, init_scale=1024.0, enabled=half)
-    step = _resume(out, vlm, config, optimizer, scaler, identity)
+    step = resume(out, vlm, config, optimizer, scaler, identity)
     if vlm.quantize and config.undo_rounding and not step:
         _undo_rounding(vlm, mixture, stats, config, accelerator, params)
     longest = longest_chain(vlm, mixture.robot, mixture.human, fields=config.collate.fields)
@@ -139,26 +133,6 @@ def _optimizer(params: list[Tensor], config: TrainConfig) -> torch.optim.Optimiz
     if config.optimizer == "adamw":
         return torch.optim.AdamW(params, **settings)
     return library().optim.PagedAdamW8bit(params, **settings)
-
-
-def run_identity(vlm: VLM, mixture: Mixture, config: TrainConfig) -> dict:
-    """What makes two runs the same run: base, data, order and configuration."""
-    idle = {"checkpoint_seconds", "log_every"} | (set() if vlm.quantize and config.undo_rounding else {"undo_rounding"})
-    settings = {k: v for k, v in asdict(config).items() if k not in idle}
-    return json.loads(json.dumps({
-        "base": vlm.name, "base_sha256": vlm.sha256, **({"quantize": vlm.quantize} if vlm.quantize else {}), "config": settings,
-        "robot": mixture.robot.sha256, "human": mixture.human.sha256 if mixture.human else None,
-        "mixture": {k: getattr(mixture, k) for k in ("robot_per_batch", "ratio", "seed", "blind_per_batch", "human_first")},
-    }))  # fmt: skip
-
-
-def _told(data: EpisodeDataset | View | None) -> dict | None:
-    """What the card says of data: a folder's name means more to a reader than a hash. Episodes are all that lie there."""
-    if data is None:
-        return None
-    parts = data.datasets if isinstance(data, View) else (data,)
-    episodes = sum(d.num_episodes for d in parts)
-    return {"folders": [d.path.resolve().name for d in parts], "episodes": episodes, "frames": data.num_frames}
 
 
 @dataclass
@@ -283,43 +257,6 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         state = trainable_state(self.vlm, self.config.method)
-        made = {**self.identity, "steps_done": step, "processes": self.accelerator.num_processes,
-                "data": {kind: _told(getattr(self.mixture, kind)) for kind in ("robot", "human")}}  # fmt: skip
+        made = {**self.identity, "steps_done": step, "processes": self.accelerator.num_processes, "data": data_told(self.mixture)}
         write_adapter(self.out / "adapter", self.vlm, self.config.method, self.stats, state, made, self.longest)
-        kept = {f"weight/{k}": v for k, v in state.items()} | moments(self.optimizer)
-
-        def fill(folder: Path) -> None:
-            save_file(kept, folder / TENSORS)
-            about = {"step": step, "identity": self.identity, "scaler": self.scaler.state_dict()}
-            (folder / STATE).write_text(json.dumps(about))
-
-        write_folder(self.out / "checkpoint", fill)
-
-
-def _resume(out: Path, vlm: VLM, config: TrainConfig, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler,
-            identity: dict) -> int:
-    """Loads the checkpoint in `out`, if there is one, and returns the step to go on from."""
-    folder = out / "checkpoint"
-    if not folder.exists():
-        return 0
-    verify_folder(folder)
-    about = read_json(folder / STATE, "a checkpoint")
-    if about.get("identity") != identity:
-        changed = sorted(k for k in identity if about.get("identity", {}).get(k) != identity[k])
-        raise RadliteError(
-            "a checkpoint of this very run",
-            f"one with another {', '.join(changed)} in {folder}",
-            "choose another output folder, or delete this one to start again",
-        )
-    state = read_tensors(folder / TENSORS)
-    weights = {k.removeprefix("weight/"): v for k, v in state.items() if k.startswith("weight/")}
-    if config.method == "lora":
-        set_peft_model_state_dict(vlm.model, weights)
-    else:
-        load_whole(vlm, weights, folder)
-    restore(optimizer, state)
-    if about.get("scaler"):  # none where no loss was scaled
-        scaler.load_state_dict(about["scaler"])
-    return int(about["step"])
-
-
+        write_checkpoint(self.out, state, step, self.identity, self.optimizer, self.scaler)

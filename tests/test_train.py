@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from radlite import adapter as adapters
 from radlite import checkpoint
-from radlite import train as training
+from radlite import resume as resuming
 from radlite.actions import ActionStats
 from radlite.adapter import load_adapter
 from radlite.bases import load_vlm
@@ -293,7 +293,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_samples(base, mixture, tm
 def test_a_full_disk_leaves_the_old_files(base, mixture, tmp_path, monkeypatch, name):
     out = tmp_path / "run"
     run(base, mixture, out, stop_after=1)
-    before, write = tree(out / name), training.save_file
+    before, write = tree(out / name), resuming.save_file
 
     def full(tensors, path):
         if f".{name}.partial" in str(path):
@@ -301,7 +301,7 @@ def test_a_full_disk_leaves_the_old_files(base, mixture, tmp_path, monkeypatch, 
             raise OSError(errno.ENOSPC, "No space left on device")
         write(tensors, path)
 
-    monkeypatch.setattr(training, "save_file", full)
+    monkeypatch.setattr(resuming, "save_file", full)
     monkeypatch.setattr(adapters, "save_file", full)
     with pytest.raises(RadliteError, match="No space left.*free some disk space"):
         run(base, mixture, out, stop_after=1)
