@@ -224,7 +224,7 @@ sys.stdin.read()"""
     command = [sys.executable, "-c", hold, str(experiment.work / ".lock")]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"held\n"
-    with pytest.raises(RadliteError, match="another at work in"):
+    with pytest.raises(RadliteError, match="another at work there"):
         experiment.run(chosen, progress=False)
     other.kill()
     other.communicate()
