@@ -415,7 +415,7 @@ def test_every_table_has_a_figure_of_its_cells():
 
 
 def test_scaling_has_a_column_and_a_curve_for_each_environment():
-    rad = [made("scaling", "rad", successes=n, x=x, variant=f"{x} clips {place}")
+    rad = [made("scaling", "rad", successes=n, x=x, variant=f"{x} clips {place}", train_samples={"robot": 60, "human": 70})
            for x, place, n in ((25, "home", 12), (25, "elsewhere", 9), (800, "home", 30), (800, "elsewhere", 28))]
     some = Results([made("scaling", successes=2, x=0, variant="0 clips"), *rad])
     text = markdown("scaling", some)
@@ -423,6 +423,7 @@ def test_scaling_has_a_column_and_a_curve_for_each_environment():
     assert [[cell.split(", ")[-1].strip() for cell in row.split("|")[1:-1]] for row in rows] == [
         ["0", "2/40", "2/40"], ["25", "12/40", "9/40"], ["800", "30/40", "28/40"]]
     assert "rad, 800 clips home 75% (60-86), 30/40 is 70 points above ecot, 0 clips 5%" in text
+    assert "reads 70 frames of them" in text
     home, elsewhere = figure("scaling", some).data
     assert list(home.text) == ["2/40", "12/40", "30/40"] and list(elsewhere.text) == ["2/40", "9/40", "28/40"]
     assert all(0 < b - a < 0.5 for a, b in zip(home.x, elsewhere.x, strict=True))  # apart, and nearer than the next number

@@ -72,10 +72,16 @@ def markdown(table: str, results: Results) -> str:
         return ""
     head, rows = _FORMS.get(table, _successes)(table, cells, results)
     lines = [f"### {table}: {TABLES[table]}", "", _row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
-    told = [compare(cells, *pair) for pair in COMPARED.get(table, ())]
+    told = [compare(cells, *pair) for pair in COMPARED.get(table, ())] + ([_read(cells)] if table == "scaling" else [])
     lines += [f"- {sentence}" for sentence in told if sentence]
     lines += [""] * any(told) + [NOTES[table], "", _how(cells), ""]
     return "\n".join(lines)
+
+
+def _read(cells: Results) -> str:
+    """How many clips a training can look at, which is where a curve over their number has to end."""
+    frames = sorted({c.get("train_samples", {}).get("human", 0) for c in cells} - {0})
+    return f"Each training with clips reads {' or '.join(map(str, frames))} frames of them, some again where there are fewer." if frames else ""
 
 
 def _row(cells: Sequence[object]) -> str:
