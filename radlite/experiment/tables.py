@@ -81,7 +81,8 @@ def markdown(table: str, results: Results) -> str:
 def _read(cells: Results) -> str:
     """How many clips a training can look at, which is where a curve over their number has to end."""
     frames = sorted({c.get("train_samples", {}).get("human", 0) for c in cells} - {0})
-    return f"Each training with clips reads {' or '.join(map(str, frames))} frames of them, some again where there are fewer." if frames else ""
+    many = " or ".join(map(str, frames))
+    return f"Each training with clips reads {many} frames of them, some again where there are fewer." if frames else ""
 
 
 def _row(cells: Sequence[object]) -> str:
