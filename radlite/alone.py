@@ -25,12 +25,15 @@ def alone(folder: Path, option: str) -> Iterator[None]:
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")  # the operating system's own
+        lock = FileLock(folder / ".lock")  # the operating system's own; a file that somebody has to delete where it has none
         try:
             lock.acquire(blocking=False)
         except Timeout:
             raise RadliteError(f"one run at a time in {folder}", "another at work there",
-                               f"let it end, stop it, or choose another {option}") from None
+                               f"let it end, stop it, or choose another {option}; if none is running, delete {lock.lock_file}"
+                               ) from None
+        except NotImplementedError:
+            pass  # a mounted drive without locks, an older filelock: better unguarded than not at all
     try:
         yield
     finally:
