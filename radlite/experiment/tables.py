@@ -79,7 +79,7 @@ def markdown(table: str, results: Results) -> str:
 
 
 def _read(cells: Results) -> str:
-    """How many clips a training can look at, which is where a curve over their number has to end."""
+    """How many frames of its clips a training reads: of more clips than hold as many it sees a part."""
     frames = sorted({c.get("train_samples", {}).get("human", 0) for c in cells} - {0})
     many = " or ".join(map(str, frames))
     return f"Each training with clips reads {many} frames of them, some again where there are fewer." if frames else ""
