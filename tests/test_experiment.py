@@ -385,6 +385,11 @@ def test_a_count_lies_in_its_interval(wins, losses):
     assert low <= count.rate <= high if count.trials else (low, high) == (0, 1)
 
 
+def test_an_interval_is_never_shown_as_a_point():
+    assert [str(Count(*n)) for n in ((0, 1800), (1800, 1800), (0, 200), (273, 600))] == [
+        "0% (0-0.2), 0/1800", "100% (99.8-100), 1800/1800", "0% (0-2), 0/200", "46% (42-50), 273/600"]
+
+
 def test_what_is_no_cell_is_refused(tmp_path):
     with pytest.raises(RadliteError, match="run `radlite experiment paper` first"):
         Results.read(tmp_path)

@@ -42,8 +42,10 @@ class Count:
         return difference(self.successes, self.trials, other.successes, other.trials)
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{100 * self.rate:.0f}% ({100 * low:.0f}-{100 * high:.0f}), {self.successes}/{self.trials}"
+        bounds = [100 * b for b in self.interval]
+        digits = 0 if round(bounds[0]) < round(bounds[1]) else 1  # none of 1,800 is 0-0.2, not 0-0
+        low, high = (f"{round(b, digits):g}" for b in bounds)
+        return f"{100 * self.rate:.0f}% ({low}-{high}), {self.successes}/{self.trials}"
 
 
 class Results(list):
