@@ -49,10 +49,10 @@ def reasoning_accuracy(
 
     Returns:
         For task, plan, subtask, move and the two reasons: share written exactly. For bboxes: `bboxes_iou` (mean over
-        true boxes, 0 where the name is missing). For gripper: `gripper_px` (median error of its first point, pixels
-        of 256; the frame's diagonal where it is missing). For the two reasons also `_cm`: median over frames of the largest
-        error of their lengths (40 where other things are told). Where the data has actions: `action_cm` (median error of
-        the translation).
+        the true boxes of what the instruction names, of all where it names none; 0 where the name is missing). For
+        gripper: `gripper_px` (median error of its first point, pixels of 256; the frame's diagonal where it is missing).
+        For the two reasons also `_cm`: median over frames of the largest error of their lengths (40 where other things
+        are told). Where the data has actions: `action_cm` (median error of the translation).
     """
     order = np.random.default_rng(seed).permutation(dataset.num_frames)[:count]
     samples = [dataset.frame(int(i)) for i in order]

@@ -20,8 +20,8 @@ from typing import Any
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 REQUIRED = (
-    "torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "mujoco", "gymnasium", "numpy", "pillow",
-    "pyarrow", "plotly", "imageio-ffmpeg", "av", "tqdm",
+    "torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "huggingface_hub", "mujoco", "gymnasium", "numpy",
+    "pillow", "pyarrow", "plotly", "imageio-ffmpeg", "av", "ijson", "filelock", "tqdm",
 )  # fmt: skip
 OPTIONAL = {
     "bitsandbytes": "4-bit weights: pip install -e '.[gpu]'",
@@ -154,7 +154,7 @@ def _bf16() -> tuple[str, str, str]:
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device == "cuda":
         good = torch.cuda.is_bf16_supported(including_emulation=False)
-        return (OK, "in hardware on the GPU", "") if good else (OK, "not on this GPU; training uses float32", "")
+        return (OK, "in hardware on the GPU", "") if good else (OK, "not on this GPU; training uses fp16 and scales the loss", "")
     ratio = _seconds(torch.float32, device) / _seconds(torch.bfloat16, device)
     return OK, f"a product in bf16 runs {ratio:.1f}x as fast as in float32 on {device}", ""
 

@@ -38,8 +38,8 @@ class Policy:
         stats: of the robot data it was trained on; None for a bare base, which cannot act.
         longest_chain: tokens of the longest chain it was taught. One that rambles a quarter beyond that is cut off and
             acts: a batch waits for its longest row. 0: it was taught actions only, and acts at once.
-        precision: in which pictures and prompts are read: "bf16", "no", or None: bf16 where the processor has units for it, as in
-            training. What is written is always computed in the precision of the weights.
+        precision: in which pictures and prompts are read: "bf16", "fp16", "no", or None for what suits, as in training
+            (`radlite.precision.chosen`). What is written is always computed in the precision of the weights.
     """
 
     vlm: VLM

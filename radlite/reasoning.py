@@ -88,7 +88,7 @@ class Reasoning:
         subtask: the current step of the plan.
         move_reason: why this motion now.
         move: movement primitive such as "move left down, close gripper" (see `radlite.actions`).
-        gripper: the next (x, y) pixels of the gripper, in ECoT the next five.
+        gripper: the (x, y) pixels of the gripper now and at the next frames, in ECoT five in all.
     """
 
     task: str | None = None

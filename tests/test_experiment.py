@@ -428,7 +428,7 @@ def test_scaling_has_a_column_and_a_curve_for_each_environment():
     assert [[cell.split(", ")[-1].strip() for cell in row.split("|")[1:-1]] for row in rows] == [
         ["0", "2/40", "2/40"], ["25", "12/40", "9/40"], ["800", "30/40", "28/40"]]
     assert "rad, 800 clips home 75% (60-86), 30/40 is 70 points above ecot, 0 clips 5%" in text
-    assert "reads 70 frames of them" in text
+    assert "reads 70 frames of them" in text and "The paper, one task: ecot, 40 clips: 2/10; rad, 40 clips: 4/10" in text
     home, elsewhere = figure("scaling", some).data
     assert list(home.text) == ["2/40", "12/40", "30/40"] and list(elsewhere.text) == ["2/40", "9/40", "28/40"]
     assert all(0 < b - a < 0.5 for a, b in zip(home.x, elsewhere.x, strict=True))  # apart, and nearer than the next number

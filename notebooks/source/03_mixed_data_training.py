@@ -155,10 +155,12 @@ print(inspect.getsource(Mixture.indices))
 # There is one loss for both kinds. At every token that carries loss the model pays for the surprise, and that
 # is all: no second output, no second network, no alignment between hand and gripper. Where is it decided that
 # a human sample has no action? Not here any more: the batch already says so, token by token
-# (`01_reasoning_chains`). `demo_training` below changes three things from there. The gripper's path weighs
+# (`01_reasoning_chains`). `demo_training` below changes four things from there. The gripper's path weighs
 # only 0.3, for nobody can know it. Robot samples read a made-up path, so that the action is learnt from the
-# words. And task and plan carry loss only in the first 12 frames of an episode: later they are given, as when
-# the robot acts. The rows without a picture go through the same loss, and the two are added.
+# words. Task and plan carry loss only in the first 12 frames of an episode: later they are given, as when
+# the robot acts. And in three of ten rows without a picture, way, motion and action are those of another row,
+# against what was seen, so that the action is learnt from the way and from nothing else. These rows go through
+# the same loss, and the two are added.
 
 # %%
 print(inspect.getsource(radlite.rad_loss))
@@ -197,8 +199,8 @@ curves_figure({arm: radlite.read_log(out / arm / "log.jsonl") for arm in ("ecot"
 #
 # A loss on the training data is no answer. So take clips of hands that **neither** has seen, and let both
 # write their chains freely. How well do their boxes of what the instruction names, thing and place, overlap
-# with the true ones? (1 is perfect, 0 is somewhere else.) Over half of the clips show things that ECoT knows,
-# so it is not at zero.
+# with the true ones? (1 is perfect, 0 is somewhere else.) Half of the clips show things that ECoT knows, so
+# it is not at zero.
 
 # %%
 from radlite.show.charts import accuracy_figure

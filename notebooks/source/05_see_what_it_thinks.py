@@ -8,7 +8,7 @@
 # | Minutes on a GPU | 1, estimated |
 # | Peak memory | 1.5 GB |
 # | Network | none |
-# | At the end you should see | the policy's boxes beside the true ones, and ECoT unsure of a name that RAD is sure of |
+# | At the end you should see | the policy's boxes beside the true ones, and ECoT taking a thing for another whose name RAD is sure of |
 #
 # When a robot fails, its success rate says *that* it failed. A policy that reasons leaves a trace of *why*:
 # the first wrong word of its chain. This notebook is about reading that trace.

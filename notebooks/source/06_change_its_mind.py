@@ -115,10 +115,10 @@ for name, edit in edits.items():
 
 # %% [markdown]
 # Here it is the word: MOVE changed alone turns the arm round, while another distance before an unchanged MOVE
-# does next to nothing. Where the two agree, the arm goes farther than with the word alone. So a chain can
-# hold words that the action ignores, and only a test like this one tells which. That words are read at all,
-# training saw to: part of every batch has no picture, so that way, motion and action can only be learnt from
-# words.
+# does next to nothing. Where the two agree, left and right go equally far; with the word alone, right
+# goes less far than left. So a chain can hold words that the action ignores, and only a test like this one tells
+# which. That words are read at all, training saw to: part of every batch has no picture, so that way, motion and
+# action can only be learnt from words.
 #
 # ## Measuring it honestly
 #
@@ -193,7 +193,7 @@ for sample in chosen:
 print({key: f"{100 * np.mean([row[key] for row in rows]):.2f} cm" for key in ("signed", "floor", "null")})
 
 # %% [markdown]
-# An effect of centimetres over a floor of a millimetre or so: this policy acts on what it says about its way.
+# An effect of centimetres over a floor of less than a millimetre: this policy acts on what it says about its way.
 # That holds for these words and these pictures. Other fields may be ornament. Change `plan`, or the name of
 # the thing in the boxes, and test them in the same manner: the three numbers are the same.
 #

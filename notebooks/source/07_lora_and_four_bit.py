@@ -73,8 +73,8 @@ for rank in ranks:
 #
 # ## Does the rank matter?
 #
-# Three ranks, the same data in the same order. Which curve will be lowest? And by how much, if rank 2 trains
-# a sixteenth of what rank 32 does?
+# Three ranks, the same data in the same order. Which curve will be lowest? And by how much, if the thin
+# matrices of rank 2 hold a sixteenth of the numbers that those of rank 32 do?
 
 # %%
 robot, human = (EpisodeDataset(root / "data_samples" / name).cache() for name in ("robot", "human"))
@@ -127,7 +127,7 @@ figure.add_scatter(x=levels.numpy(), y=np.zeros(16), mode="markers", marker={"si
 figure.update_layout(height=320, margin={"t": 10}, legend={"orientation": "h"}, bargap=0)
 
 # %% [markdown]
-# The gain is small, and that is honest: 9.7% against 10.1% of error on this layer. Blocks of 64 do most of the
+# The gain is small, and that is honest: 9.7% against 10.2% of error on this layer. Blocks of 64 do most of the
 # work, for within so small a block even the largest weight is not far out. (The published table differs a
 # little from ours: it holds an exact zero.)
 #
@@ -259,7 +259,7 @@ print(f"by the table: {0.5 + 1 / 64 + 4 / (64 * 256):.4f}")
 # ## What the paper and pencil leave out
 #
 # The rest cannot be counted so easily: *activations*, which the backward pass needs (fewer, where layers are
-# computed twice), and *logits*, 152,000 numbers for every token that carries loss. `radlite memory` runs one
+# computed twice), and *logits*, up to 152,000 numbers for every token that carries loss. `radlite memory` runs one
 # step on tensors **without contents** and counts what would be made. Nothing is fetched for it. Four
 # sequences of 600 tokens, rank 32:
 
@@ -292,8 +292,8 @@ for name, changes in {
 # ## A real model
 #
 # The same functions train it; only the name is another. With `RADLITE_PRESET=gpu` and a CUDA card this cell
-# fetches `qwen3-vl-2b` (4.3 GB) once and trains it on the sample clips for a few steps. Elsewhere it says
-# what it would do. Watch the measured peak: how far off was the table?
+# fetches `qwen3-vl-2b` (4.3 GB) once and trains it on the sample clips for a few steps. Elsewhere it prints
+# the command that does the same. Watch the measured peak: how far off was the table?
 
 # %%
 name = "qwen3-vl-2b"
@@ -304,7 +304,8 @@ if preset == "gpu" and torch.cuda.is_available():
     train(real, Mixture(robot, human, robot_per_batch=2, ratio=1.0, seed=0), out / name, config, on_log=LiveCurves(name))
     print(f"measured peak: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
 else:
-    print(f"radlite train --model {name} --quantize nf4 --checkpointing --robot DIR --human DIR --out runs/qwen")
+    print(f"radlite train --model {name} --quantize nf4 --checkpointing --micro-tokens 2400 --rate 2e-4 --steps 50 \\")
+    print("    --robot-per-batch 2 --ratio 1 --blind-per-batch 0 --robot DIR --human DIR --out runs/qwen")
 
 # %% [markdown]
 # Fifty steps teach it the form of a chain and little more. What a real run needs is data of your own robot

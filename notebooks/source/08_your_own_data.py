@@ -498,19 +498,22 @@ for name, found in answers.items():
 #
 # ## The same with a real model
 #
-# Nothing but names changes. In a terminal, with a card of 6 GB or more (`07_lora_and_four_bit` says which
-# model fits on which):
+# Names change, and three switches: four bits, a smaller rate, a step in parts. In a terminal, with a card of 8 GB
+# or more (`07_lora_and_four_bit` says which model fits on which):
 #
 # ```
 # radlite annotate clips/*.mp4 --instruction 'put the cup on the tray' --out my/human
 # radlite data subset OWNER/NAME my/robot --episodes 200 --embodiment robot
 # radlite data validate my/robot my/human --quarantine my/good
-# radlite train --model qwen3-vl-2b --quantize nf4 --checkpointing --robot my/good/robot --human my/good/human --out runs/mine
+# radlite train --model qwen3-vl-2b --quantize nf4 --checkpointing --micro-tokens 2400 --rate 2e-4 \
+#     --robot my/good/robot --human my/good/human --out runs/mine
 # radlite predict clip.mp4 --model qwen3-vl-2b --quantize nf4 --adapter runs/mine --instruction 'put the cup on the tray'
 # ```
 #
 # The first line imports the clips and writes their chains as well; `radlite annotate --help` says what it
-# needs for that, and the page that it leaves shows every stage. You have written chains yourself. So you know
+# needs for that, and the page that it leaves shows every stage. The robot's dataset needs chains, too: without them
+# `radlite train` learns only actions from it, and nothing ties the words of your clips to an action. `docs/bridge.md`
+# joins ECoT's to Bridge V2. You have written chains yourself. So you know
 # where to look before you believe it: at the moments.
 #
 # Next: [09_the_papers_tables](09_the_papers_tables.ipynb), hundreds of trials a cell.

@@ -3,7 +3,7 @@
 #
 # | | |
 # |---|---|
-# | Goal | read eleven arms in tables of hundreds of trials, test a difference yourself, and do one cell again |
+# | Goal | read the arms of eleven that are done, in tables of hundreds of trials, test a difference yourself, and do one cell again |
 # | Minutes on two cores | 3 |
 # | Minutes on a GPU | 2, estimated |
 # | Peak memory | 1.2 GB |
@@ -12,7 +12,7 @@
 #
 # The RAD paper compares four methods with ten trials a task, and no seeds. A simulator never gets tired: here
 # are more arms, hundreds of trials a cell, and the controls that a robot laboratory seldom has time for. Every
-# figure below is read from files that `radlite experiment paper` wrote; nobody typed one in.
+# figure of ours in the tables is read from files that `radlite experiment paper` wrote; nobody typed one in.
 
 # %%
 import math
@@ -42,8 +42,8 @@ max_steps = {"tiny": 3, "laptop": 50, "gpu": 50}[preset]  # of 0.2 s
 # %% [markdown]
 # ## The arms
 #
-# An *arm* is one way to train. All see the same robot samples in the same order; what differs is what comes on
-# top. Before you read on, write down an order: which arm does best on tasks that only a hand has shown, and
+# An *arm* is one way to train. All but `floor`, `bc` and `oracle` see the same robot samples in the same order;
+# what differs is what comes on top. Before you read on, write down an order: which arm does best on tasks that only a hand has shown, and
 # which is no better than `ecot`, the policy without any human video? `rad-shuffled` sees as much video and as
 # many words as `rad`, but the words belong to other clips.
 

@@ -45,7 +45,7 @@ class AnnotateConfig:
         size: side of the episode's frames, pixels.
         pad: keep whole pictures between bars; otherwise the middle square of each.
         side: whose hand acts, "left" or "right"; None takes the one that moves.
-        most_gap: moments without a hand, or a thing, that are filled in between two sightings.
+        most_gap: moments without a hand that are filled in between two sightings; without a thing, five (`PathConfig.gap`).
         looks: pictures a moment in which hands are looked for, as far as the video has them: more of them err less.
         axes: what the picture's directions mean.
         palm: metres from the wrist to the middle finger's base, which gives the scale: a child's is 0.05, a large one 0.12.

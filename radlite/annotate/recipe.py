@@ -26,7 +26,7 @@ class Recipe:
         config: how a clip is read.
         hand_model: a `hand_landmarker.task` for MediaPipe; None takes what is installed.
         objects: "none", a file of boxes, or the name or folder of a Grounding DINO.
-        names: of the things to look for; None takes the instruction's.
+        names: of the things to look for; None takes the instruction's and the caption's.
         narrator: "rules", the name or folder of a model, or an OpenAI-compatible server's address.
         narrator_model: the server's name for the model.
         quantize: four bits ("nf4") for a narrator that runs here.

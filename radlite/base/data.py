@@ -1,7 +1,8 @@
 """Pictures for the base, with what is true in them: where each thing is, where the gripper or the hand is, what it holds.
 
 Half of the pictures put a limb anywhere over a fresh table; half are stills of somebody handling things, robot or hand.
-Only base things, tables that are not new, and pairs that are not reserved ever appear (`draw_base_scene`; a test draws 10,000).
+Only base things and those for practice, tables that are not new, and pairs that are not reserved ever appear
+(`draw_base_scene`; a test draws 10,000).
 No action is stored: there is no column for one.
 """
 
@@ -43,7 +44,7 @@ class View:
 
 
 def draw_base_scene(rng: np.random.Generator, task: Task | None = None) -> Scene:
-    """A scene that the base may see: no new table or lamp, base things, and no reserved pair standing together."""
+    """A scene that the base may see: no new table or lamp, base and practice things, and no reserved pair standing together."""
     places = [task.place] if task and task.place else []
     while len(places) < 2 and rng.random() < 0.65:
         places.append(str(rng.choice([p for p in PLACES if p not in places])))

@@ -135,7 +135,7 @@ def evaluate(model, pictures: Pictures, wording: Wording, meter: Meter, head: Pa
 
 
 def rate_at(step: int, config: PretrainConfig) -> float:
-    """Warm-up, then a cosine to a fiftieth, once for each stage."""
+    """Warm-up, then a cosine, in each stage: the first that is run ends at 0.3 of the rate, text after patches at a fiftieth."""
     start, length = (
         (0, config.dense_steps) if step < config.dense_steps else (config.dense_steps, config.text_steps)
     )

@@ -96,7 +96,7 @@ class Training:
         axis: under test, for arms with a policy each.
         humans: so many human clips instead of all.
         environment: where the human clips come from, "home" or "elsewhere".
-        human_per_batch: so many human samples a batch instead of the scale's, and as many fewer robot samples.
+        human_per_batch: so many human samples a batch instead of the scale's; robot samples fill it up.
         steps: so many steps instead of the scale's; 0: the scale's.
     """
 

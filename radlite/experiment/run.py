@@ -1,4 +1,4 @@
-"""Does what is not done yet: datasets, trainings and cells as jobs, each in a process of one thread, as many as there are cores.
+"""Does what is not done yet: datasets, trainings and cells as jobs, each in a process of one thread, several at a time.
 
 A job is a pure function of its arguments, so where it runs and what runs beside it changes nothing. A killed run goes on:
 datasets are there whole or not at all, a training resumes from its last checkpoint, and a cell is one small file.

@@ -16,7 +16,7 @@ RAD told to do another task. All should stay at or below 5%; a higher bar means 
 by accident, or that the policy ignores its instruction."""
 
 ROLLOUTS = """Boxes, names and text are what the policy predicted from that frame; the plan is kept from the first.
-The dotted path is where it expects the gripper over the next five steps (filled dot: next, X: last). The arrow
+The dotted path is where it sees the gripper now and expects it at the next four steps (filled dot: now, X: last). The arrow
 is its action on the table's plane, the corner badge its vertical part and the jaws."""
 ROLLOUTS_LIMITS = """The first scene of each kind, whatever came of it; the rates above come from all of them. A chain
 that reads well does not prove that the action followed from it."""

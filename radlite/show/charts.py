@@ -1,6 +1,6 @@
-"""The report's charts as plotly figures: plain dictionaries of numbers and already escaped words.
+"""The report's charts as plotly figures: made of numbers and already escaped words.
 
-Four pictures: success per arm and task family, the controls, and loss per field over training. Colours
+Four pictures: success per arm and kind of task, accuracy per field, the controls, and loss per field over training. Colours
 differ, and so do bar patterns, line dashes and labels, so nothing hangs on colour alone.
 """
 

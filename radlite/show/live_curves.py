@@ -50,12 +50,12 @@ class LiveCurves:
             self._handle.update(figure)
 
     def figure(self) -> go.Figure:
-        """All fields in one figure, logarithmic, one panel each."""
+        """The fields of `SHOWN` in one figure, logarithmic, one panel each."""
         return curves_figure({self.name: self.rows})
 
 
 def curves_figure(curves: dict[str, list[dict]]) -> go.Figure:
-    """Loss per field over steps, one panel a field, one line a run.
+    """Loss per field over steps, one panel for each of `SHOWN`, one line a run.
 
     Args:
         curves: run -> rows of its log, see `radlite.show.charts.curve_figures`.

@@ -25,7 +25,7 @@ FIELD_STYLE = (
     ("subtask", "Subtask", (95, 60, 140)),
     ("move_reason", "Move reasoning", (0, 110, 75)),
     ("move", "Move", (0, 110, 75)),
-    ("gripper", "Gripper, next 5", (165, 30, 85)),
+    ("gripper", "Gripper's path", (165, 30, 85)),
 )
 COMPARED = ("subtask", "move")  # short enough that "differs from the truth" is meaningful word for word
 _INK, _PAPER, _RULE = (25, 25, 25), (250, 250, 248), (205, 205, 200)

@@ -24,7 +24,7 @@ from radlite.tabletop.scene import draw_base_look, draw_look_elsewhere
 from radlite.tabletop.tasks import AXES
 
 SHOVE_CHANCE, SHOVE = 0.08, (0.05, 0.05, 0.03)  # per step; metres along each axis
-PRESS_CHANCE, PRESS, PRESS_BELOW = 0.15, 0.03, 0.05  # per step; metres down, while open jaws are lower than that over the table
+PRESS_CHANCE, PRESS, PRESS_BELOW = 0.15, 0.03, 0.05  # per step; metres down, while the grasp point is empty and lower than that
 NUDGE_CHANCE, NUDGE = 0.02, 0.25  # of the thing while nobody holds it; m/s
 TAIL = 0  # frames that are kept after the first one with nothing left to do
 LONGEST = 60
@@ -172,7 +172,7 @@ def collect(
         workers: processes.
         overwrite: replace a dataset that is there.
         progress: show a bar.
-        image_format: "png" or "webp" (lossless).
+        image_format: "png" or "webp" (lossless), or "mp4".
         environment: "home", "many" or "elsewhere", see `moved`.
 
     Raises:

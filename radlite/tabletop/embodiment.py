@@ -59,7 +59,7 @@ def hand_start(start: tuple[float, float, float]) -> tuple[float, float, float]:
     return float(x), float(y), start[2]
 
 
-def hand_xml(start: tuple[float, float, float], seed: int) -> dict[str, str]:
+def hand_xml(seed: int) -> dict[str, str]:
     """MJCF of the human hand: kinematic bodies without collisions; skin and sleeve depend on the seed."""
     rng = np.random.default_rng(seed)
     light, dark = np.array([0.93, 0.74, 0.62]), np.array([0.42, 0.27, 0.19])

@@ -78,7 +78,7 @@ def parse_task(instruction: str) -> Task:
     raise RadliteError(
         "an instruction such as 'put the red can on the white plate'",
         repr(instruction[:80]),
-        "use a thing and a place of radlite.tabletop.THINGS and PLACES",
+        "use a thing of radlite.tabletop.things.THINGS and a place of its PLACES",
     )
 
 

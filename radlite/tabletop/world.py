@@ -39,7 +39,7 @@ def _scene_xml(scene: Scene, embodiment: str, seed: int) -> str:
             f'<body name="{stand.name}" pos="{stand.x} {stand.y} 0.001" euler="0 0 {np.degrees(stand.yaw)}">'
             f'<joint type="free" damping="0.001"/>{geoms}</body>'
         )
-    limb = robot_xml(scene.start) if embodiment == "robot" else hand_xml(scene.start, seed)
+    limb = robot_xml(scene.start) if embodiment == "robot" else hand_xml(seed)
     return f"""<mujoco>
 <compiler angle="degree"/>
 <option timestep="{CONTROL_DT / SUBSTEPS}" cone="elliptic" impratio="10" integrator="implicitfast"/>
@@ -54,7 +54,7 @@ class World:
     Args:
         scene: what stands where.
         embodiment: "robot" or "human".
-        seed: skin, sleeve and side of the human hand.
+        seed: skin and sleeve of the human hand.
 
     Attributes:
         point: (3,) grasp point between the fingers, metres.
