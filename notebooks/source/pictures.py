@@ -66,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
                 (lab.folder / part).symlink_to(ROOT / part)
             for name in filter(lambda name: name.startswith(asked), PICTURES):
                 content = nbformat.read(HOME / f"{name}.ipynb", as_version=4)
+                wanted = tuple(begins for begins, _ in PICTURES[name].values())
+                last = max(k for k, cell in enumerate(content.cells) if cell.source.startswith(wanted))
+                content.cells = content.cells[: last + 1]  # nobody sees what comes after
                 page = open_notebook(browser, lab, content, f"notebooks/{name}.ipynb")
                 page.page.set_viewport_size({"width": WIDTH, "height": 1400})
                 page.run_all(1800)
