@@ -6,8 +6,11 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
+import re
 import shutil
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +35,11 @@ def test_report_is_json_and_complete(report):
     for check in report["checks"]:
         assert check["status"] in ("ok", "warning", "problem") and check["found"]
         assert bool(check["fix"]) == (check["status"] != "ok"), check
+
+
+def test_every_dependency_of_the_package_is_looked_at():
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", line)[0] for line in declared} == set(REQUIRED)
 
 
 def test_this_machine_can_run_what_the_tests_run(report):
