@@ -52,10 +52,10 @@ class ChainRules(LogitsProcessor):
         self.first = [self._openings(chain) for chain in chains]
 
     def _openings(self, chain: Reasoning | bool | None) -> list[int]:
-        """How a chain may begin: after one that is given, only with the tag of a later field."""
+        """How a chain may begin: after one that is given, only with the tag of a later field; else not with the action's."""
         given = chain.to_dict() if isinstance(chain, Reasoning) else {}
         if not given:
-            return self.free
+            return [token for token in self.free if token not in (self.tag[0], self.vlm.eos_id)]
         later = FIELDS[max(map(FIELDS.index, given)) + 1 :]
         return [self.vlm.encode(f" {tag}")[0] for tag in (*(TAGS[f] for f in later), ACTION_TAG)]
 

@@ -106,7 +106,8 @@ class Writer:
         free = logits.index_fill(-1, self.banned, -torch.inf)
         if not self.tokens[0]:
             for row, chain in enumerate(self.chains):
-                self._only_tags(free[row, 0], chain)
+                if chain is not False and self.room:  # else it acts at once
+                    self._only_tags(free[row, 0], chain)
         log, action_log = free.log_softmax(-1), logits[..., self.actions].log_softmax(-1)
         words, probs = self._words(free, log).tolist(), action_log.exp().cpu().numpy()
         expected = guesses.tolist() if guesses is not None else [[]] * len(self.active)
@@ -175,10 +176,13 @@ class Writer:
         self.active = [self.active[k] for k in going]
         return going
 
-    def _only_tags(self, free: Tensor, chain: Reasoning | bool | None) -> None:
-        """After a chain that is given only the tag of a later field (or the action) may come: given fields stay as they are."""
+    def _only_tags(self, free: Tensor, chain: Reasoning | None) -> None:
+        """How a chain may begin: after one that is given only with the tag of a later field (or the action), so that given
+        fields stay as they are; else with words, also where a policy has learnt to act without any (`reasoning_dropout`)."""
         given = chain.to_dict() if isinstance(chain, Reasoning) else {}
-        if given:
+        if not given:
+            free[[self.tag[0], self.vlm.eos_id]] = -torch.inf
+        else:
             later = FIELDS[max(map(FIELDS.index, given)) + 1 :]
             openings = [self.vlm.encode(f" {tag}")[0] for tag in (*(TAGS[f] for f in later), ACTION_TAG)]
             kept = free[openings]

@@ -221,6 +221,8 @@ def slowly(policy, sample, limit):
             logprobs.append(float(log[chosen]))
             continue
         logits[vlm.never_in_text] = -torch.inf
+        if not tokens:
+            logits[[tag[0], vlm.eos_id]] = -torch.inf
         token = int(logits.argmax())
         if forced is None and (token == vlm.eos_id or len(tokens) >= limit):
             forced = list(tag)
@@ -366,6 +368,20 @@ def test_without_reasoning_it_acts_at_once(policy, shown):
     for one in said:
         assert one.text == ACTION_TAG and one.tokens[0] == " ACTION:" and len(one.tokens) == 8
         assert one.reasoning == Reasoning() and np.isfinite(one.action).all()
+
+
+@pytest.mark.parametrize("room", [0, 20])
+def test_who_would_rather_act_at_once_reasons_where_it_is_asked_to(vlm, policy, room):
+    """Taught with `reasoning_dropout`, its likeliest first word is the action's tag. Room 0: it was taught no chain."""
+    writer = writing.Writer(vlm, policy.stats, [None, False], "mode", room, [None, None])
+    logits = torch.zeros(2, 1, vlm.base.get_output_embeddings().weight.shape[0])
+    logits[..., vlm.eos_id], logits[..., writer.tag[0]] = 8, 9
+    while not writer.done:
+        writer.read(logits[: len(writer.active)])
+    asked, at_once = writer.tokens
+    assert at_once[: len(writer.tag)] == writer.tag == asked[bool(room) :][: len(writer.tag)]
+    assert not room or asked[0] not in (vlm.eos_id, writer.tag[0])
+    assert all(np.isfinite(one.logprobs).all() for one in writer.predictions())
 
 
 def test_a_chain_that_never_ends_is_ended(untaught, shown, monkeypatch):
