@@ -67,8 +67,8 @@ class Policy:
         Args:
             images: uint8 (B, H, W, 3), or a list of uint8 (H, W, 3).
             instructions: one a picture, or one for all.
-            reasoning: None writes the whole chain, also where acting at once is likelier; a (partial) chain, or one for each picture, is continued after its last
-                field, and what it says stays as it is; False acts without any reasoning.
+            reasoning: None writes the whole chain, also where acting at once is likelier; a (partial) chain, or one for each
+                picture, is continued after its last field, and what it says stays as it is; False acts without any reasoning.
             stream: yield the growing predictions after every pass instead of returning the last ones: after every token, or
                 with a draft after as many as it got right.
             decode: "expectation": the mean over action bins, and for a number of the chain that is one token the median
